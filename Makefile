@@ -31,5 +31,8 @@ fuzz: ## every fuzz target for FUZZTIME each (default 10m)
 	  done; \
 	done
 
+bench-live: build ## what the sensor costs a saturated nginx, beside no sensor (root, nginx, wrk, a quiet machine)
+	$(GO) run ./deploy/bench/live -gnomon $(BIN)/gnomon $(ARGS)
+
 clean: ## what was built
 	rm -rf $(BIN)
