@@ -6,8 +6,6 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,6 +22,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gnomon-sensor/gnomon/deploy/lab"
 )
 
 type options struct {
@@ -73,6 +73,10 @@ func run(o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	bin, err := filepath.Abs(o.gnomon)
+	if err != nil {
+		return err
+	}
 	srv, err := startNginx(dir)
 	if err != nil {
 		return err
@@ -91,37 +95,37 @@ func run(o options) error {
 			return err
 		}
 		without = append(without, r)
-		s, err := startSensor(o, dir)
+		s, err := lab.StartSensor(bin, dir, "--backend", o.backend)
 		if err != nil {
 			return err
 		}
 		if i == 0 { // idle: after start-up has settled, before any load
 			time.Sleep(3 * time.Second)
-			before := cpu(s.pid())
+			before := lab.CPU(s.PID())
 			time.Sleep(10 * time.Second)
-			idle = (cpu(s.pid()) - before).Seconds() / 10
+			idle = (lab.CPU(s.PID()) - before).Seconds() / 10
 		}
 		r, err = srv.load(o, s)
 		if err != nil {
-			return errors.Join(err, s.stop())
+			return errors.Join(err, s.Stop())
 		}
 		with = append(with, r)
-		rss = max(rss, memory(s.pid()))
+		rss = max(rss, lab.Memory(s.PID()))
 		if i == o.rounds-1 && o.openConn > 0 {
 			if rssOpen, err = srv.openConnections(o.openConn, s); err != nil {
-				return errors.Join(err, s.stop())
+				return errors.Join(err, s.Stop())
 			}
 		}
-		n, err := s.count(srv.port)
+		n, err := count(s, srv.port)
 		if err != nil {
-			return errors.Join(err, s.stop())
+			return errors.Join(err, s.Stop())
 		}
 		counted += n
 		truth += r.requests
 		if i == o.rounds-1 {
 			truth += uint64(o.openConn)
 		}
-		if err := s.stop(); err != nil {
+		if err := s.Stop(); err != nil {
 			return err
 		}
 	}
@@ -188,17 +192,8 @@ type server struct {
 	dir          string
 }
 
-func freePort() int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 func startNginx(dir string) (*server, error) {
-	s := &server{port: freePort(), status: freePort(), dir: dir}
+	s := &server{port: lab.FreePort(), status: lab.FreePort(), dir: dir}
 	conf := filepath.Join(dir, "nginx.conf")
 	text := fmt.Sprintf(`daemon off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/error.log; worker_rlimit_nofile 40000;
 events { worker_connections 30000; }
@@ -266,16 +261,16 @@ func (s *server) requests() (uint64, error) {
 
 var wrkRate = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
 
-func (s *server) load(o options, sensor *sensor) (round, error) {
+func (s *server) load(o options, sensor *lab.Sensor) (round, error) {
 	time.Sleep(time.Second)
 	wrk := exec.Command("wrk", "-t1", fmt.Sprintf("-c%d", o.conns), fmt.Sprintf("-d%ds", o.seconds), "-s", filepath.Join(s.dir, "load.lua"), fmt.Sprintf("http://127.0.0.1:%d/", s.port))
 	before, err := s.requests()
 	if err != nil {
 		return round{}, err
 	}
-	server, own := cpu(s.worker), time.Duration(0)
+	server, own := lab.CPU(s.worker), time.Duration(0)
 	if sensor != nil {
-		own = cpu(sensor.pid())
+		own = lab.CPU(sensor.PID())
 	}
 	out, err := wrk.CombinedOutput()
 	if err != nil {
@@ -284,9 +279,9 @@ func (s *server) load(o options, sensor *sensor) (round, error) {
 	if sensor != nil {
 		time.Sleep(200 * time.Millisecond) // what is in the ring is work of this round too
 	}
-	r := round{server: cpu(s.worker) - server, client: wrk.ProcessState.UserTime() + wrk.ProcessState.SystemTime()}
+	r := round{server: lab.CPU(s.worker) - server, client: wrk.ProcessState.UserTime() + wrk.ProcessState.SystemTime()}
 	if sensor != nil {
-		r.own = cpu(sensor.pid()) - own
+		r.own = lab.CPU(sensor.PID()) - own
 	}
 	after, err := s.requests()
 	if err != nil {
@@ -302,7 +297,7 @@ func (s *server) load(o options, sensor *sensor) (round, error) {
 }
 
 // openConnections holds n keep-alive connections open, each after one request, and reports the sensor's memory then.
-func (s *server) openConnections(n int, sensor *sensor) (int64, error) {
+func (s *server) openConnections(n int, sensor *lab.Sensor) (int64, error) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 50000, Max: 50000}); err != nil {
 		return 0, err
 	}
@@ -321,99 +316,20 @@ func (s *server) openConnections(n int, sensor *sensor) (int64, error) {
 		}
 	}
 	time.Sleep(3 * time.Second)
-	return memory(sensor.pid()), nil
-}
-
-// cpu is the processor time that all threads of pid have had. schedstat counts nanoseconds; utime in stat, ticks.
-func cpu(pid int) time.Duration {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	var sum time.Duration
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue // the thread ended
-		}
-		ns, _ := strconv.ParseInt(strings.Fields(string(b))[0], 10, 64)
-		sum += time.Duration(ns)
-	}
-	return sum
-}
-
-// memory is pid's resident memory in bytes.
-func memory(pid int) int64 {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	_, rest, _ := strings.Cut(string(b), "VmRSS:")
-	f := strings.Fields(rest)
-	if len(f) == 0 {
-		return 0
-	}
-	kb, _ := strconv.ParseInt(f[0], 10, 64)
-	return kb << 10
-}
-
-// sensor is a running `gnomon run`.
-type sensor struct {
-	cmd   *exec.Cmd
-	bin   string
-	store string
-}
-
-func startSensor(o options, dir string) (*sensor, error) {
-	store := filepath.Join(dir, fmt.Sprintf("store-%d.db", time.Now().UnixNano()))
-	ready := store + ".ready"
-	bin, err := filepath.Abs(o.gnomon)
-	if err != nil {
-		return nil, err
-	}
-	s := &sensor{bin: bin, store: store}
-	s.cmd = exec.Command(bin, "run", "--listen", fmt.Sprintf("127.0.0.1:%d", freePort()), "--store", store, "--ready-file", ready, "--backend", o.backend)
-	log, err := os.Create(filepath.Join(dir, "gnomon.log"))
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w (make build first)", bin, err)
-	}
-	for range 200 {
-		if _, err := os.Stat(ready); err == nil {
-			return s, nil
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	said, _ := os.ReadFile(log.Name())
-	return nil, errors.Join(fmt.Errorf("gnomon run did not become ready:\n%s", said), s.stop())
-}
-
-func (s *sensor) pid() int { return s.cmd.Process.Pid }
-
-func (s *sensor) stop() error {
-	s.cmd.Process.Signal(syscall.SIGTERM)
-	if err := s.cmd.Wait(); err != nil {
-		said, _ := os.ReadFile(s.cmd.Stdout.(*os.File).Name())
-		return fmt.Errorf("gnomon run: %w\n%s", err, said)
-	}
-	return nil
+	return lab.Memory(sensor.PID()), nil
 }
 
 // count sums the calls that the inventory has for the service on port, once they stop growing.
-func (s *sensor) count(port int) (uint64, error) {
+func count(s *lab.Sensor, port int) (uint64, error) {
 	var last uint64
 	for range 20 {
 		time.Sleep(1500 * time.Millisecond)
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		out, err := exec.CommandContext(ctx, s.bin, "endpoints", "--store", s.store, "-o", "json", "--limit", "0").Output()
-		cancel()
-		if err != nil {
-			return 0, fmt.Errorf("gnomon endpoints: %w", err)
-		}
 		var rows []struct {
 			Service string `json:"service"`
 			Calls   uint64 `json:"calls"`
 		}
-		if err := json.Unmarshal(out, &rows); err != nil {
-			return 0, fmt.Errorf("gnomon endpoints: %w", err)
+		if err := s.Query(&rows, "endpoints", "--limit", "0"); err != nil {
+			return 0, err
 		}
 		var sum uint64
 		for _, r := range rows {
