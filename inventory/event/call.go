@@ -109,9 +109,3 @@ type Lost struct {
 	Bytes  int64  `json:"bytes"`
 	Reason string `json:"reason"` // a ledger reason
 }
-
-// Sketch holds a Tally's distributions. Mergeable.
-type Sketch struct {
-	Latency, RequestSize, ResponseSize Histogram
-	Distinct                           []Distinct // by parameter, in order of first appearance
-}
