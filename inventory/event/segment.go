@@ -107,7 +107,7 @@ const (
 	KindString   Kind = iota
 	KindWord          // letters, digits and joining punctuation that read like a name
 	KindInteger       // decimal digits, a sign allowed
-	KindUUID          // RFC 9562, any version, with or without dashes only in the first case
+	KindUUID          // RFC 9562, any version, with its dashes (without, it is hex)
 	KindEmpty         // no bytes: the segment after a trailing slash
 	KindNumber        // decimal fraction
 	KindBoolean       // true, false
