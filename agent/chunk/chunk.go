@@ -81,6 +81,7 @@ type Chunk struct {
 	Local, Remote netip.AddrPort // unmapped; the same on every chunk of a connection
 	PID           uint32         // process (thread group) that made the socket call; 0 unknown
 	TID           uint32
+	PeerPID       uint32 // process that made the connection's other end, where that is on this host; 0 unknown
 	Cgroup        uint64 // cgroup id (v2); 0 unknown
 	NetNS         uint32 // network namespace inode; 0 unknown
 }

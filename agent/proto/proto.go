@@ -45,6 +45,7 @@ type Conn struct {
 	Side           event.Side // SideUnknown for a recording taken between the ends
 	Opened         event.Time // first chunk
 	PID            uint32     // of the local process, as of the newest chunk
+	PeerPID        uint32     // process at the other end, where that is on this host; 0 unknown
 	Cgroup         uint64
 	NetNS          uint32
 	TLS            *event.TLSFacts // nil: plaintext
