@@ -37,6 +37,8 @@ type Call struct {
 	ResponseType    string   `json:"response_type,omitempty"` // likewise
 	RequestHeaders  []string `json:"request_headers,omitempty"`
 	ResponseHeaders []string `json:"response_headers,omitempty"` // names, lower case, sorted, capped
+	RequestBody     *Body    `json:"request_body,omitempty"`     // shape of a JSON or form body; nil: none, or not understood
+	ResponseBody    *Body    `json:"response_body,omitempty"`    // likewise
 
 	Auth  Auth     `json:"auth,omitzero"`
 	Data  Data     `json:"data"`
@@ -76,6 +78,7 @@ type Param struct {
 	Name string `json:"name"`
 	Kind Kind   `json:"kind"`
 	Hash string `json:"hash,omitempty"` // keyed, scoped to service and parameter
+	Word string `json:"word,omitempty"` // the whole value, only when it is exactly a word of inventory/event/words ("asc"): what enums are made from
 }
 
 // Auth is who the caller said it is. Claims are those that are not personal, and nobody verified them here.

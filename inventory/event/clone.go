@@ -27,6 +27,8 @@ func (c *Call) CopyFrom(src *Call) {
 	c.Params = append(old.Params[:0], src.Params...)
 	c.RequestHeaders = append(old.RequestHeaders[:0], src.RequestHeaders...)
 	c.ResponseHeaders = append(old.ResponseHeaders[:0], src.ResponseHeaders...)
+	c.RequestBody = copyBody(old.RequestBody, src.RequestBody)
+	c.ResponseBody = copyBody(old.ResponseBody, src.ResponseBody)
 	c.Auth.Scopes = append(old.Auth.Scopes[:0], src.Auth.Scopes...)
 	if src.Auth.Expired != nil {
 		e := *src.Auth.Expired
@@ -42,6 +44,17 @@ func (c *Call) CopyFrom(src *Call) {
 	if src.Sums != nil {
 		c.Sums = src.Sums.Clone()
 	}
+}
+
+func copyBody(old, src *Body) *Body {
+	if src == nil {
+		return nil
+	}
+	if old == nil || old == src {
+		old = new(Body)
+	}
+	old.CopyFrom(src)
+	return old
 }
 
 // Clone returns a copy that shares no memory.
