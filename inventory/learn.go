@@ -24,6 +24,14 @@ func (s *service) template(l *leaf) template {
 	if l.segs == nil {
 		return template{text: l.fixed}
 	}
+	return typed(l)
+}
+
+// typed is l's path with typed segments as kinds.
+func typed(l *leaf) template {
+	if l.segs == nil {
+		return template{text: l.fixed}
+	}
 	t := template{}
 	for i := range l.segs {
 		t.text += "/"

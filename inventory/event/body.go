@@ -136,15 +136,17 @@ func (b *Body) CopyFrom(src *Body) {
 }
 
 // MarshalJSON gives the names.
-func (t JSONTypes) MarshalJSON() ([]byte, error) {
-	b := []byte{'['}
-	for i, n := range t.Names() {
-		if i > 0 {
-			b = append(b, ',')
+func (t JSONTypes) MarshalJSON() ([]byte, error) { return t.appendJSON(nil), nil }
+
+func (t JSONTypes) appendJSON(b []byte) []byte {
+	b = append(b, '[')
+	start := len(b)
+	for i, n := range jsonTypeNames {
+		if t&(1<<i) != 0 {
+			b = append(append(append(comma(b, start), '"'), n...), '"')
 		}
-		b = append(append(append(b, '"'), n...), '"')
 	}
-	return append(b, ']'), nil
+	return append(b, ']')
 }
 
 // UnmarshalJSON reads what MarshalJSON gives.
@@ -165,17 +167,17 @@ func (t *JSONTypes) UnmarshalJSON(b []byte) error {
 }
 
 // MarshalJSON gives the names of the kinds.
-func (s KindSet) MarshalJSON() ([]byte, error) {
-	b := []byte{'['}
+func (s KindSet) MarshalJSON() ([]byte, error) { return s.appendJSON(nil), nil }
+
+func (s KindSet) appendJSON(b []byte) []byte {
+	b = append(b, '[')
+	start := len(b)
 	for k := range Kind(len(kindNames)) {
 		if s.Has(k) {
-			if len(b) > 1 {
-				b = append(b, ',')
-			}
-			b = append(append(append(b, '"'), kindNames[k]...), '"')
+			b = append(append(append(comma(b, start), '"'), kindNames[k]...), '"')
 		}
 	}
-	return append(b, ']'), nil
+	return append(b, ']')
 }
 
 // UnmarshalJSON reads what MarshalJSON gives.

@@ -29,6 +29,7 @@ func (c *Call) CopyFrom(src *Call) {
 	c.ResponseHeaders = append(old.ResponseHeaders[:0], src.ResponseHeaders...)
 	c.RequestBody = copyBody(old.RequestBody, src.RequestBody)
 	c.ResponseBody = copyBody(old.ResponseBody, src.ResponseBody)
+	c.RequestBody, c.ResponseBody = src.RequestBody.Clone(), src.ResponseBody.Clone()
 	c.Auth.Scopes = append(old.Auth.Scopes[:0], src.Auth.Scopes...)
 	if src.Auth.Expired != nil {
 		e := *src.Auth.Expired
@@ -55,6 +56,16 @@ func copyBody(old, src *Body) *Body {
 	}
 	old.CopyFrom(src)
 	return old
+}
+
+// Clone returns a copy that shares no memory, nil for nil.
+func (b *Body) Clone() *Body {
+	if b == nil {
+		return nil
+	}
+	d := new(Body)
+	d.CopyFrom(b)
+	return d
 }
 
 // Clone returns a copy that shares no memory.
