@@ -31,11 +31,13 @@ const (
 	Missing                     // recording: segments not there
 	Covered                     // the other end on this host counts
 	Own                         // gnomon's own traffic
+	Duplicate                   // agent: bytes that had come before
+	Incomplete                  // agent: the beginning of a message whose rest never came
 	reasons
 )
 
 var names = [reasons]string{"ring_full", "copy_fault", "payload_budget", "splice", "stopped", "queue_full", "conn_budget", "not_decoded",
-	"parser_gave_up", "resync", "orphan", "fold_budget", "store_failed", "snaplen", "missing", "covered", "own"}
+	"parser_gave_up", "resync", "orphan", "fold_budget", "store_failed", "snaplen", "missing", "covered", "own", "duplicate", "incomplete"}
 
 func (r Reason) String() string { return names[r] }
 

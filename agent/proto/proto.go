@@ -5,6 +5,7 @@
 package proto
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/gnomon-sensor/gnomon/agent/chunk"
@@ -51,8 +52,45 @@ type Conn struct {
 	TLS            *event.TLSFacts // nil: plaintext
 	TakenOver      bool            // older than the source
 	Covered        bool            // a client side whose server side is seen too
-	// Ext is for the emitter's use (what it worked out about this connection once). The table never touches it.
+	// Ext is for the emitter's use (what it worked out about this connection once). The table never reads it, and clears it
+	// when the connection is gone.
 	Ext any
+
+	// Held is how many bytes of memory the parser holds for this connection. The parser sets it, the table reads it.
+	Held int
+	// Unused is what the parser used of its input without showing it in an Exchange, since the table last asked. The parser
+	// adds, the table reads and clears.
+	Unused Unused
+}
+
+// Unused counts input that no Exchange shows.
+type Unused struct {
+	Orphan  uint64 // bytes of responses whose request was not seen
+	Resync  uint64 // bytes skipped while looking for the next message
+	Orphans uint64 // responses whose request was not seen
+}
+
+// ErrPass ends parsing of a connection that from here on speaks nothing that gnomon decodes (after CONNECT, 101).
+var ErrPass = errors.New("the connection switched to a protocol that is not decoded")
+
+// Verdict is what a Protocol thinks of the first bytes of a connection.
+type Verdict uint8
+
+// NotYet: more bytes may tell. Never: whatever follows, it is another protocol.
+const (
+	NotYet Verdict = iota
+	Yes
+	Never
+)
+
+// Protocol recognises a protocol and makes its parsers. One shard owns it: it is not safe for concurrent use, so that its
+// parsers can share buffers without locks.
+type Protocol interface {
+	// Sniff judges b, the bytes of direction d from the connection's first one on. With mid they begin anywhere in the
+	// stream. It is asked again with more bytes while it says NotYet, and must be cheap for any b up to 64 KiB.
+	Sniff(d Dir, b []byte, mid bool) Verdict
+	// New returns a parser for c, which gives its Exchanges to e. With mid either direction may begin anywhere.
+	New(c *Conn, e Emitter, mid bool) Parser
 }
 
 // Field is one header field as sent; a repeated name gives repeated fields.
@@ -66,7 +104,7 @@ type Message struct {
 	Trailers []Field
 	Body     []byte // the captured prefix of the body after removing transfer framing; may be shorter than Bytes
 	Bytes    int64  // body bytes as sent, without framing, with what gaps lost counted in
-	Lost     int64  // of Bytes, how many were not seen
+	Lost     int64  // of Bytes, how many were not seen; where the head was lost too, all that is known to be lost
 	Why      chunk.Why
 	Cut      bool // fields or their values were dropped for a bound
 	Open     bool // the end of the message was not seen
