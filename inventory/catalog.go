@@ -74,6 +74,7 @@ type Catalog struct {
 	changes  []Change
 	dirty    []*leaf
 	dirtySvc []*service
+	gone     []LeafRecord // that the store could not forget yet
 
 	learning sync.Mutex // held by Relearn; taken before mu
 }

@@ -128,6 +128,7 @@ func (c *Catalog) Changed(limit int) (services []ServiceRecord, leaves []LeafRec
 		services = append(services, ServiceRecord{s.name, s.node, s.workload, s.process, s.address, s.port})
 	}
 	c.dirtySvc = c.dirtySvc[:0]
+	leaves, c.gone = c.gone, nil
 	n := min(limit, len(c.dirty))
 	for _, l := range c.dirty[len(c.dirty)-n:] {
 		l.dirty = false
@@ -145,11 +146,21 @@ func (c *Catalog) Changed(limit int) (services []ServiceRecord, leaves []LeafRec
 	return services, leaves, len(c.dirty) > 0, err
 }
 
-// Failed takes back leaves that Changed gave and the store could not write, so that Changed gives them again.
-func (c *Catalog) Failed(leaves []LeafRecord) {
+// Failed takes back what Changed gave and the store could not write, so that Changed gives it again.
+func (c *Catalog) Failed(services []ServiceRecord, leaves []LeafRecord) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for i := range services {
+		if s := c.services[services[i].Name]; s != nil && !s.dirty {
+			s.dirty = true
+			c.dirtySvc = append(c.dirtySvc, s)
+		}
+	}
 	for i := range leaves {
+		if leaves[i].Gone {
+			c.gone = append(c.gone, leaves[i])
+			continue
+		}
 		s := c.services[leaves[i].Service]
 		if s == nil {
 			continue

@@ -1,0 +1,274 @@
+// Package collector joins what agents send into one inventory: fetch, apply, detect, store.
+//
+// In: batches of event.Calls (Put), from the agent of the same process. Out: the Catalog, its store, recent calls and
+// what observers make of them; and the answers that collector/api and the CLI ask for. It never sees traffic or raw values.
+// Memory is bounded by the Catalog's Config and the ring of recent calls.
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/gnomon-sensor/gnomon/inventory"
+	"github.com/gnomon-sensor/gnomon/inventory/event"
+	"github.com/gnomon-sensor/gnomon/inventory/store"
+)
+
+// Observer sees every call after it was counted, in the order of arrival: the detectors. The call is borrowed.
+type Observer interface {
+	Observe(*event.Call)
+}
+
+// Config is what a Collector can be told. The zero value of a field takes its default.
+type Config struct {
+	// Ring is how many recent calls are kept for `gnomon calls`. Default store.KeepCalls; negative keeps none.
+	Ring int
+	// Flush is how often what changed goes to the store. Default 1 s.
+	Flush time.Duration
+	// Batch is how many leaves one transaction writes at most; the Catalog is held up while they are encoded, 10 µs each. Default 500.
+	Batch int
+	// Sensors tells the state of the agents of this process. Asked at each flush.
+	Sensors func() []event.Sensor
+	// Observers see every call.
+	Observers []Observer
+	// Changed is told what became new, with the call that made it so. Both are borrowed.
+	Changed func(*event.Call, []inventory.Change)
+	// Log takes what goes wrong behind the scenes. Default none.
+	Log *slog.Logger
+}
+
+// Collector is the central half of gnomon in one process. Safe for concurrent use.
+type Collector struct {
+	cfg Config
+	cat *inventory.Catalog
+	st  store.Store // nil: in memory only
+
+	mu      sync.Mutex // orders Put
+	ring    ring
+	flushMu sync.Mutex
+	stored  uint64 // sequence number of the newest call in the store
+}
+
+// New returns a Collector over cat, which it fills from st. st may be nil.
+func New(ctx context.Context, cfg Config, cat *inventory.Catalog, st store.Store) (*Collector, error) {
+	if cfg.Ring == 0 {
+		cfg.Ring = store.KeepCalls
+	}
+	if cfg.Flush == 0 {
+		cfg.Flush = time.Second
+	}
+	if cfg.Batch == 0 {
+		cfg.Batch = 500
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Collector{cfg: cfg, cat: cat, st: st}
+	c.ring.init(max(cfg.Ring, 0))
+	if st == nil {
+		return c, nil
+	}
+	if err := st.Load(ctx, cat); err != nil {
+		return nil, err
+	}
+	cat.Relearn()
+	_, last, err := st.Calls(ctx, inventory.Query{}, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	c.ring.last, c.stored = last, last
+	return c, nil
+}
+
+// Put counts a batch. It is borrowed. The error is nil: what cannot be stored now stays in memory and is stored later.
+func (c *Collector) Put(batch []event.Call) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cat.ApplyAll(batch, c.cfg.Changed)
+	c.ring.add(batch)
+	for _, o := range c.cfg.Observers {
+		for i := range batch {
+			o.Observe(&batch[i])
+		}
+	}
+	return nil
+}
+
+// Run stores what changed now and then, and learns templates, until ctx ends. Close does it a last time.
+func (c *Collector) Run(ctx context.Context) {
+	tick := time.NewTicker(c.cfg.Flush)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		c.cat.Relearn()
+		err := c.Flush(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			c.cfg.Log.Error("the inventory could not be stored; it is kept in memory and tried again", "error", err)
+		} else if err == nil && failing {
+			c.cfg.Log.Info("the inventory is stored again")
+		}
+		failing = err != nil
+	}
+}
+
+// Flush stores what changed.
+func (c *Collector) Flush(ctx context.Context) error {
+	if c.st == nil {
+		return nil
+	}
+	c.flushMu.Lock()
+	defer c.flushMu.Unlock()
+	calls, last := c.ring.after(c.stored, nil)
+	b := store.Batch{Calls: calls}
+	if c.cfg.Sensors != nil {
+		b.Sensors = c.cfg.Sensors()
+	}
+	for more := true; more; {
+		var err error
+		b.Services, b.Leaves, more, err = c.cat.Changed(c.cfg.Batch)
+		if err != nil {
+			c.cfg.Log.Error("part of the inventory could not be encoded", "error", err)
+		}
+		if len(b.Services)+len(b.Leaves)+len(b.Calls)+len(b.Sensors) == 0 {
+			break
+		}
+		if err := c.st.Save(ctx, &b); err != nil {
+			c.cat.Failed(b.Services, b.Leaves)
+			return err
+		}
+		c.stored = last
+		b.Calls, b.Sensors = nil, nil
+	}
+	return nil
+}
+
+// Close learns and stores a last time. The store stays open.
+func (c *Collector) Close(ctx context.Context) error {
+	c.cat.Relearn()
+	c.ring.close()
+	if err := c.Flush(ctx); err != nil {
+		return fmt.Errorf("store the last of the inventory: %w", err)
+	}
+	return nil
+}
+
+// Catalog is the inventory.
+func (c *Collector) Catalog() *inventory.Catalog { return c.cat }
+
+// Services answers `gnomon apis`.
+func (c *Collector) Services(_ context.Context, q inventory.Query) ([]inventory.Service, int, error) {
+	if err := q.Check(); err != nil {
+		return nil, 0, err
+	}
+	rows, n := c.cat.Services(q)
+	return rows, n, nil
+}
+
+// Endpoints answers `gnomon endpoints`.
+func (c *Collector) Endpoints(_ context.Context, q inventory.Query) ([]inventory.Endpoint, int, error) {
+	if err := q.Check(); err != nil {
+		return nil, 0, err
+	}
+	rows, n := c.cat.Endpoints(q)
+	return rows, n, nil
+}
+
+// Endpoint answers `gnomon show`.
+func (c *Collector) Endpoint(_ context.Context, name, service string) (inventory.Detail, error) {
+	return c.cat.Endpoint(name, service)
+}
+
+// Sensors answers `gnomon sensors`: the agents of this process, and what the store has of others.
+func (c *Collector) Sensors(ctx context.Context) ([]event.Sensor, error) {
+	list := []event.Sensor{}
+	if c.cfg.Sensors != nil {
+		list = append(list, c.cfg.Sensors()...)
+	}
+	if c.st == nil {
+		return list, nil
+	}
+	kept, err := c.st.Sensors(ctx)
+	if err != nil {
+		return nil, err
+	}
+next:
+	for _, k := range kept {
+		for i := range list {
+			if list[i].Node == k.Node {
+				continue next
+			}
+		}
+		list = append(list, k)
+	}
+	return list, nil
+}
+
+// Status is the Catalog's account of itself.
+func (c *Collector) Status(context.Context) (inventory.Stats, error) { return c.cat.Stats(), nil }
+
+// Calls returns the newest limit calls above the sequence number after that q selects, oldest first, and the newest sequence number.
+func (c *Collector) Calls(ctx context.Context, q inventory.Query, after uint64, limit int) ([]store.Sequenced, uint64, error) {
+	list, last := c.ring.after(after, &q)
+	if len(list) < limit && c.st != nil {
+		first := c.ring.first()
+		older, top, err := c.st.Calls(ctx, q, after, limit)
+		if err != nil {
+			return nil, 0, err
+		}
+		for len(older) > 0 && older[len(older)-1].Seq >= first {
+			older = older[:len(older)-1]
+		}
+		list, last = append(older, list...), max(last, top)
+	}
+	if len(list) > limit {
+		list = list[len(list)-limit:]
+	}
+	return list, last, nil
+}
+
+// Follow hands each new call that q selects to f, from the sequence number after on, until ctx ends or f fails.
+func (c *Collector) Follow(ctx context.Context, q inventory.Query, after uint64, f func(store.Sequenced) error) error {
+	for {
+		list, last, err := c.Calls(ctx, q, after, store.KeepCalls)
+		if err != nil {
+			return err
+		}
+		for _, x := range list {
+			if err := f(x); err != nil {
+				return err
+			}
+		}
+		after = last
+		if err := c.wait(ctx, after); err != nil {
+			return err
+		}
+	}
+}
+
+// errClosed ends Follow when the Collector closes.
+var errClosed = errors.New("the collector has stopped")
+
+// wait returns when there may be calls above after. A store that another process writes is asked twice a second.
+func (c *Collector) wait(ctx context.Context, after uint64) error {
+	tick := time.NewTimer(500 * time.Millisecond)
+	defer tick.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.ring.more(after):
+		if c.ring.isClosed() {
+			return errClosed
+		}
+	case <-tick.C:
+	}
+	return nil
+}
