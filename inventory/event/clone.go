@@ -29,7 +29,6 @@ func (c *Call) CopyFrom(src *Call) {
 	c.ResponseHeaders = append(old.ResponseHeaders[:0], src.ResponseHeaders...)
 	c.RequestBody = copyBody(old.RequestBody, src.RequestBody)
 	c.ResponseBody = copyBody(old.ResponseBody, src.ResponseBody)
-	c.RequestBody, c.ResponseBody = src.RequestBody.Clone(), src.ResponseBody.Clone()
 	c.Auth.Scopes = append(old.Auth.Scopes[:0], src.Auth.Scopes...)
 	if src.Auth.Expired != nil {
 		e := *src.Auth.Expired
