@@ -104,3 +104,13 @@ const (
 type Handler interface {
 	Chunk(*Chunk)
 }
+
+var whyNames = [...]string{"", "payload_budget", "copy_fault", "splice", "snaplen", "missing", "ring_full"}
+
+// String is the name of the ledger's reason.
+func (w Why) String() string {
+	if int(w) < len(whyNames) {
+		return whyNames[w]
+	}
+	return "missing"
+}
