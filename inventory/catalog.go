@@ -65,6 +65,7 @@ type Catalog struct {
 	services map[string]*service
 	names    map[uint64]string
 	bytes    int64    // what leaves and names take, about
+	traits   int64    // of bytes, what the leaves' traits take
 	cur      *service // whom growth is accounted to
 	lastSvc  *service
 	seen     seen
@@ -468,7 +469,10 @@ func (c *Catalog) mergeGroup(s *service, key endpointKey, g *endpointGroup, prob
 			}
 		}
 		c.cuts[CutMerged]++
+		c.traits -= into.ev.traitsBytes() + l.ev.traitsBytes()
 		into.ev.merge(&l.ev, c.cfg.MaxCallers)
+		into.ev.mergeTraits(&l.ev)
+		c.traits += into.ev.traitsBytes()
 		into.tier = max(into.tier, l.tier)
 		l.into = into
 		if l.tier == Attempted {
@@ -491,6 +495,13 @@ func (c *Catalog) mergeGroup(s *service, key endpointKey, g *endpointGroup, prob
 	c.touch(into)
 }
 
+func (e *evidence) traitsBytes() int64 {
+	if e.traits == nil {
+		return 0
+	}
+	return traitsSize + int64(e.traits.Size())
+}
+
 func (l *leaf) size() int64 {
 	e := &l.ev
 	n := leafSize + len(l.method) + len(l.fixed)
@@ -504,7 +515,7 @@ func (l *leaf) size() int64 {
 	for i := range e.params {
 		n += 64 + cap(e.params[i].values)
 	}
-	return int64(n)
+	return int64(n) + e.traitsBytes()
 }
 
 // sweepNames drops the names that no list holds.
@@ -561,6 +572,13 @@ const maxName = 1024
 func (c *Catalog) grow(n int64) {
 	c.bytes += n
 	c.cur.bytes += n
+}
+
+func (c *Catalog) growTraits(n int64) {
+	if n != 0 {
+		c.traits += n
+		c.grow(n)
+	}
 }
 
 func (c *Catalog) cut(why Cut, n uint64) { c.cuts[why] += n }

@@ -2,8 +2,10 @@ package inventory
 
 import (
 	"math/bits"
+	"unsafe"
 
 	"github.com/gnomon-sensor/gnomon/inventory/event"
+	"github.com/gnomon-sensor/gnomon/inventory/spec/observe"
 )
 
 // Facts are the closed-set words of a call, one multiset for all: the group in the high byte, the value in the low.
@@ -34,7 +36,8 @@ const (
 	maxFacts     = 64
 	maxWords     = 64
 	maxParams    = 48
-	evidenceSize = 480 // bytes of an evidence without what its slices point to
+	maxTraits    = 32 << 10 // bytes of the traits of one leaf
+	evidenceSize = 480      // bytes of an evidence without what its slices point to
 )
 
 // evidence is all that is known of one leaf. Two of them merge by adding.
@@ -51,6 +54,7 @@ type evidence struct {
 	latency                    event.Histogram
 	requestSize, responseSize  event.Histogram
 	params                     []param
+	traits                     *observe.Traits // what inventory/spec compares with a declaration
 }
 
 // param is one parameter. In a path it is named by its position, since its name is the template's.
@@ -141,12 +145,32 @@ func (e *evidence) add(c *Catalog, call *event.Call) {
 		e.responseSize.Add(call.ResponseBytes/int64(n), n)
 	}
 	e.addParams(c, call, n)
+	e.addTraits(c, call)
+}
+
+const traitsSize = int64(unsafe.Sizeof(observe.Traits{}))
+
+// addTraits counts call for the contract of the API. Traits take at most half of the Catalog's bytes: that an endpoint
+// exists matters more than what its answers look like.
+func (e *evidence) addTraits(c *Catalog, call *event.Call) {
+	room := min(c.cfg.MaxBytes/2-c.traits, maxTraits)
+	if e.traits == nil {
+		if room < traitsSize {
+			return
+		}
+		e.traits = new(observe.Traits)
+		c.growTraits(traitsSize)
+	}
+	c.growTraits(int64(e.traits.Add(call, int(room)-e.traits.Size())))
 }
 
 // sub takes back what add counted for call. Sets, names and the first and last time stay: an older revision of the same
 // call had nothing that the newer lacks.
 func (e *evidence) sub(c *Catalog, call *event.Call) {
 	n := call.Calls()
+	if e.traits != nil {
+		e.traits.Sub(call)
+	}
 	e.calls -= min(n, e.calls)
 	e.requestBytes -= min(uint64(max(call.RequestBytes, 0)), e.requestBytes)
 	e.responseByte -= min(uint64(max(call.ResponseBytes, 0)), e.responseByte)
@@ -350,6 +374,16 @@ func (e *evidence) merge(o *evidence, limit int) {
 		p.calls += q.calls
 		p.kinds |= q.kinds
 		p.values.Merge(q.values)
+	}
+}
+
+// mergeTraits is apart from merge since few who look at evidence look at traits.
+func (e *evidence) mergeTraits(o *evidence) {
+	if o.traits != nil {
+		if e.traits == nil {
+			e.traits = new(observe.Traits)
+		}
+		e.traits.Merge(o.traits)
 	}
 }
 

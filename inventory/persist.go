@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gnomon-sensor/gnomon/inventory/event"
+	"github.com/gnomon-sensor/gnomon/inventory/spec/observe"
 )
 
 // ServiceRecord is what the store keeps of a service.
@@ -53,6 +54,7 @@ type evidenceRecord struct {
 	RequestSize   event.Histogram `json:"request_size"`
 	ResponseSize  event.Histogram `json:"response_size"`
 	Params        []paramRecord   `json:"params,omitempty"`
+	Traits        *observe.Traits `json:"traits,omitempty"`
 }
 
 type listRecord struct {
@@ -105,7 +107,7 @@ func (c *Catalog) record(l *leaf) (LeafRecord, error) {
 	er := evidenceRecord{First: e.first, Last: e.last, Calls: e.calls, RequestBytes: e.requestBytes, ResponseBytes: e.responseByte, LostCalls: e.lostCalls, LostBytes: e.lostBytes,
 		Statuses: c.listRecord(&e.statuses), Facts: c.listRecord(&e.facts), Callers: c.listRecord(&e.callers), Creds: c.listRecord(&e.creds),
 		Hosts: c.listRecord(&e.hosts), Words: c.listRecord(&e.words), CallerSet: e.callerSet, CredSet: e.credSet,
-		Latency: e.latency, RequestSize: e.requestSize, ResponseSize: e.responseSize}
+		Latency: e.latency, RequestSize: e.requestSize, ResponseSize: e.responseSize, Traits: e.traits}
 	for i := range e.params {
 		p := &e.params[i]
 		er.Params = append(er.Params, paramRecord{p.h, c.names[p.h], p.in, p.kinds, p.calls, p.values})
@@ -205,13 +207,14 @@ func (c *Catalog) LoadLeaf(r LeafRecord) error {
 	l.ev = evidence{calls: er.Calls, first: er.First, last: er.Last, requestBytes: er.RequestBytes, responseByte: er.ResponseBytes,
 		lostCalls: er.LostCalls, lostBytes: er.LostBytes, statuses: c.list(er.Statuses), facts: c.list(er.Facts),
 		callers: c.list(er.Callers), creds: c.list(er.Creds), hosts: c.list(er.Hosts), words: c.list(er.Words),
-		callerSet: er.CallerSet, credSet: er.CredSet, latency: er.Latency, requestSize: er.RequestSize, responseSize: er.ResponseSize}
+		callerSet: er.CallerSet, credSet: er.CredSet, latency: er.Latency, requestSize: er.RequestSize, responseSize: er.ResponseSize, traits: er.Traits}
 	for _, p := range er.Params {
 		l.ev.params = append(l.ev.params, param{p.H, p.In, p.Kinds, p.Calls, p.Values})
 		if p.Name != "" {
 			c.name(p.H, p.Name)
 		}
 	}
+	c.growTraits(l.ev.traitsBytes())
 	c.calls += l.ev.calls
 	t := s.template(l)
 	if l.segs != nil && t.text == "" {

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
@@ -205,7 +206,7 @@ func (t *Traits) named(list *[]Named, name string, c Count, limit int) {
 			t.Cut++
 			return
 		}
-		*list = slices.Insert(*list, i, Named{Name: name})
+		*list = slices.Insert(*list, i, Named{Name: strings.Clone(name)})
 		t.overhead += namedBytes
 	}
 	(*list)[i].add(c)
@@ -251,7 +252,7 @@ func (t *Traits) param(q *event.Param, c Count, single uint64, limit int) {
 			t.Cut++
 			return
 		}
-		t.Params = slices.Insert(t.Params, i, Param{In: q.In, Name: q.Name})
+		t.Params = slices.Insert(t.Params, i, Param{In: q.In, Name: strings.Clone(q.Name)})
 		t.overhead += paramBytes
 	}
 	p := &t.Params[i]
