@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* From a socket call to a record in a ring, the same for each backend. */
+#ifndef GNOMON_CAPTURE_H
+#define GNOMON_CAPTURE_H
+
+#include "sniff.h"
+#include "syscalls.h"
+
+static __always_inline struct counters *counters(void)
+{
+	u32 zero = 0;
+	return bpf_map_lookup_elem(&counts, &zero);
+}
+
+static __always_inline void lose(struct counters *k, u32 reason, u64 bytes)
+{
+	k->lost[reason].n++;
+	k->lost[reason].bytes += bytes;
+}
+
+/* send_up puts a record into the ring of its connection's shard. */
+static __always_inline long send_up(struct record *r, u64 size)
+{
+	u32 shard = (u32)r->id.conn % shards;
+	void *ring = bpf_map_lookup_elem(&rings, &shard);
+	u64 full, flags = BPF_RB_NO_WAKEUP;
+	if (!ring)
+		return -1;
+	/* Wake once on the way past the threshold, not for each record beyond it: a wake-up costs more than a record. */
+	full = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+	if (full >= wake_bytes && full - wake_bytes < size + 8)
+		flags = BPF_RB_FORCE_WAKEUP;
+	return bpf_ringbuf_output(ring, r, size, flags);
+}
+
+/* mark sends up what is no data: the end of a direction, the end of a connection. It must not be lost to a full ring
+ * more than data is; when it is, user space ends the connection by its budgets. */
+static __always_inline void mark(struct conn *c, u32 kind, u32 dir, u32 flags)
+{
+	struct record r = {};
+	long err;
+	r.id = c->id;
+	r.kind = kind;
+	r.dir = dir;
+	r.flags = flags;
+	r.pos = c->pos[dir & 1];
+	r.pid = c->pid;
+	r.time = bpf_ktime_get_ns();
+	err = send_up(&r, sizeof(r));
+	if (err)
+		failed(AT_RING, err);
+}
+
+static __always_inline void end(struct conn *c, u32 dir)
+{
+	if (c->told && !c->covered && !(c->ended & (1 << dir))) {
+		c->ended |= 1 << dir;
+		mark(c, END, dir, 0);
+	}
+}
+
+static __always_inline void pair_key(const struct ident *id, struct pair_key *k)
+{
+	/* 127/8 or ::1 */
+	bool v4 = id->remote[10] == 0xff && id->remote[11] == 0xff;
+	bool loop = v4 ? id->remote[12] == 127 : id->remote[15] == 1 && id->remote[0] == 0;
+	k->netns = loop ? id->netns : 0;
+	if (id->role == CLIENT) {
+		k->cport = id->lport;
+		k->sport = id->rport;
+		__builtin_memcpy(k->client, id->local, 16);
+		__builtin_memcpy(k->server, id->remote, 16);
+	} else {
+		k->cport = id->rport;
+		k->sport = id->lport;
+		__builtin_memcpy(k->client, id->remote, 16);
+		__builtin_memcpy(k->server, id->local, 16);
+	}
+}
+
+/* connected notes an end of a connection in pairs. */
+static __always_inline void connected(struct conn *c)
+{
+	struct pair_key k = {};
+	struct pair fresh = {}, *p;
+	long err;
+	if (!c->id.lport || !c->id.rport || c->id.role == UNKNOWN)
+		return;
+	pair_key(&c->id, &k);
+	p = bpf_map_lookup_elem(&pairs, &k);
+	if (p) {
+		if (c->id.role == SERVER) {
+			p->served = 1;
+			c->id.peer = p->pid;
+		} else {
+			p->pid = c->pid;
+		}
+		return;
+	}
+	if (c->id.role == SERVER)
+		fresh.served = 1;
+	else
+		fresh.pid = c->pid;
+	err = bpf_map_update_elem(&pairs, &k, &fresh, BPF_ANY);
+	if (err)
+		failed(AT_PAIRS, err);
+}
+
+static __always_inline void parted(struct conn *c)
+{
+	struct pair_key k = {};
+	if (c->id.role == UNKNOWN || !c->id.rport)
+		return;
+	pair_key(&c->id, &k);
+	bpf_map_delete_elem(&pairs, &k);
+}
+
+/* is_covered says whether the server's end of this client's connection is seen too. Its birth may come a moment after the
+ * client's first bytes, so the first few calls ask again. */
+#define ASK_MAX 4
+static __always_inline bool is_covered(struct conn *c)
+{
+	struct pair_key k = {};
+	struct pair *p;
+	if (c->covered)
+		return true;
+	if (c->id.role != CLIENT || c->asked >= ASK_MAX)
+		return false;
+	c->asked++;
+	pair_key(&c->id, &k);
+	p = bpf_map_lookup_elem(&pairs, &k);
+	if (!p || !p->served)
+		return false;
+	c->covered = 1;
+	if (c->told)
+		mark(c, CLOSED, 0, END_COVERED);
+	return true;
+}
+
+/* copy_in reads n bytes of user memory behind the off bytes that are there. */
+static __always_inline long copy_in(struct scratch *s, u32 off, u64 from, u32 n)
+{
+	if (n > MAX_DATA)
+		n = MAX_DATA;
+	/* clang 14 would move the bound away from its use; the mask in assembly stays where the verifier needs it */
+	asm volatile("%0 &= %1" : "+r"(off) : "i"(MAX_DATA - 1));
+	return bpf_probe_read_user(&s->data[off], n, (void *)from);
+}
+
+/* VECS_MAX iovecs are followed per call; what further ones hold is a gap for the budget. */
+#define VECS_MAX 64
+
+/* gather copies at most want bytes of m into s. It returns how many came, and above GATHER_WHY why fewer. Not inlined and
+ * not static, for the verifier's sake: see sniff. */
+#define GATHER_WHY 24
+__noinline u32 gather(struct scratch *s, const struct message *m, u32 want)
+{
+	u32 why = 0;
+	long err;
+	if (!s || !m)
+		return 0;
+	if (want > MAX_DATA)
+		want = MAX_DATA;
+	if (!m->vecs) {
+		err = copy_in(s, 0, m->base, want);
+		if (err) {
+			failed(AT_PAYLOAD, err);
+			return WHY_FAULT << GATHER_WHY;
+		}
+		return want;
+	}
+	s->have = 0;
+	for (u32 i = 0; i < VECS_MAX; i++) {
+		u64 v[2] = {};
+		u32 have = s->have, n;
+		if (i >= m->vecs || have >= want)
+			break;
+		if (m->compat) {
+			u32 w[2] = {};
+			err = bpf_probe_read_user(w, sizeof(w), (void *)(m->base + i * 8));
+			v[0] = w[0];
+			v[1] = w[1];
+		} else {
+			err = bpf_probe_read_user(v, sizeof(v), (void *)(m->base + i * 16));
+		}
+		if (err) {
+			failed(AT_IOVEC, err);
+			why = WHY_FAULT;
+			break;
+		}
+		n = want - have;
+		if (v[1] < n)
+			n = v[1];
+		err = copy_in(s, have, v[0], n);
+		if (err) {
+			failed(AT_PAYLOAD, err);
+			why = WHY_FAULT;
+			break;
+		}
+		s->have = have + n;
+	}
+	return s->have | why << GATHER_WHY;
+}
+
+static __always_inline u32 budget_of(struct conn *c, u32 dir)
+{
+	bool head = c->last != dir + 1;
+	bool request = c->id.role == UNKNOWN || (c->id.role == SERVER) == (dir == RECEIVED);
+	u32 port;
+	u16 *b;
+	if (request)
+		return head ? request_head : request_body;
+	port = c->id.role == SERVER ? c->id.lport : c->id.rport;
+	b = bpf_map_lookup_elem(&budgets, &port);
+	if (b && *b)
+		return *b;
+	return head ? response_head : response_body;
+}
+
+/* Sequence numbers may run ahead of what the hooks saw by 1 without anything hidden: SYN and FIN count. */
+#define SEQ_SLACK 1
+
+/* hidden returns how many bytes passed unseen before a call of n bytes that ended at TCP sequence number seq: spliced
+ * from the socket, read through a mapping. */
+static __always_inline u32 hidden(struct conn *c, u32 dir, u32 seq, u32 n)
+{
+	u32 more = 0;
+	if (c->seq_known & (1 << dir)) {
+		more = seq - c->seq[dir] - n;
+		if ((s32)more <= SEQ_SLACK)
+			more = 0;
+	}
+	c->seq[dir] = seq;
+	c->seq_known |= 1 << dir;
+	return more;
+}
+
+struct call {
+	struct message msg;
+	u32 dir;
+	u32 n;       /* bytes that passed, > 0 */
+	u32 seq;     /* TCP sequence number after them */
+	u8 has_seq;
+	u8 why;      /* the bytes cannot be read, and why */
+	u8 blind;    /* enum blind + 1 */
+	u8 slot;     /* of scratches */
+	u64 pid_tgid;
+};
+
+/* capture accounts for one socket call of n > 0 bytes and sends up what of it is wanted. */
+static __always_inline void capture(struct conn *c, struct counters *k, struct call *x)
+{
+	u32 dir = x->dir & 1, n = x->n, want, have = 0, slot = x->slot;
+	struct scratch *s;
+	u64 pos;
+	long err;
+	u8 why = x->why, flags = 0, v;
+
+	if (x->has_seq) {
+		u32 more = hidden(c, dir, x->seq, n);
+		if (more) {
+			k->captured.n++;
+			k->captured.bytes += more;
+			lose(k, SPLICE, more);
+			k->blind[BLIND_SPLICE].n++;
+			k->blind[BLIND_SPLICE].bytes += more;
+			__sync_fetch_and_add(&c->pos[dir], more);
+			if (c->verdict == UNDECIDED)
+				c->joined = 1;
+		}
+	}
+	pos = __sync_fetch_and_add(&c->pos[dir], n);
+	c->events++;
+	if (is_covered(c)) {
+		lose(k, COVERED, n);
+		return;
+	}
+	if (c->verdict == SILENT || (c->verdict == TLS && (c->hello & (1 << dir)))) {
+		lose(k, NOT_DECODED, n);
+		if (c->verdict == TLS)
+			k->blind[BLIND_TLS].bytes += n;
+		else
+			k->blind[BLIND_OTHER].bytes += n;
+		return;
+	}
+	if (x->blind) {
+		u32 b = x->blind - 1;
+		if (b < BLINDS) {
+			k->blind[b].n++;
+			k->blind[b].bytes += n;
+		}
+	}
+	s = scratch_of(slot);
+	if (!s) {
+		lose(k, COPY_FAULT, n);
+		return;
+	}
+	if (!why) {
+		want = budget_of(c, dir);
+		if (n > want)
+			why = WHY_BUDGET;
+		else
+			want = n;
+		have = gather(s, &x->msg, want);
+		if (have >> GATHER_WHY)
+			why = have >> GATHER_WHY;
+		have &= (1 << GATHER_WHY) - 1;
+		if (have < n && !why)
+			why = WHY_BUDGET;
+	}
+	c->last = dir + 1;
+	if (c->verdict == UNDECIDED) {
+		if (!have) {
+			c->joined = 1;
+		} else {
+			v = sniff(c, s, have, dir);
+			if (v == SILENT && everything)
+				v = SPEAKS;
+			c->verdict = v;
+			if (v == SILENT) {
+				k->blind[BLIND_OTHER].n++;
+				lose(k, NOT_DECODED, n);
+				return;
+			}
+			if (v == TLS)
+				k->blind[BLIND_TLS].n++;
+		}
+	} else if (!(c->events & 63)) {
+		u8 *o = bpf_map_lookup_elem(&orders, &c->id.conn);
+		if (o && *o == MUTE) {
+			c->verdict = SILENT;
+			lose(k, NOT_DECODED, n);
+			return;
+		}
+	}
+	if (c->verdict == TLS) {
+		c->hello |= 1 << dir;
+		flags = ENCRYPTED;
+	}
+	c->pid = x->pid_tgid >> 32;
+	s->rec.id = c->id;
+	s->rec.pos = pos;
+	s->rec.time = bpf_ktime_get_ns();
+	s->rec.cgroup = bpf_get_current_cgroup_id();
+	s->rec.pid = x->pid_tgid >> 32;
+	s->rec.tid = x->pid_tgid;
+	s->rec.len = n;
+	s->rec.kind = DATA;
+	s->rec.dir = dir;
+	s->rec.flags = flags;
+	s->rec.why = why;
+	if (have > MAX_DATA)
+		have = MAX_DATA;
+	err = send_up(&s->rec, sizeof(s->rec) + have);
+	if (err) {
+		lose(k, RING_FULL, n);
+		if (err != -11) /* EAGAIN: full */
+			failed(AT_RING, err);
+		return;
+	}
+	c->told = 1;
+	k->ring.n++;
+	k->ring.bytes += have;
+	if (have < n) {
+		u32 r = why == WHY_FAULT ? COPY_FAULT : why == WHY_SPLICE ? SPLICE : PAYLOAD_BUDGET;
+		k->lost[r].bytes += n - have;
+	}
+}
+
+#endif
