@@ -37,6 +37,8 @@ type Config struct {
 	Observers []Observer
 	// Changed is told what became new, with the call that made it so. Both are borrowed.
 	Changed func(*event.Call, []inventory.Change)
+	// Templates is told the matchers of services where something new was learned: agents fold by them.
+	Templates func([]inventory.Learned)
 	// Log takes what goes wrong behind the scenes. Default none.
 	Log *slog.Logger
 }
@@ -75,7 +77,7 @@ func New(ctx context.Context, cfg Config, cat *inventory.Catalog, st store.Store
 	if err := st.Load(ctx, cat); err != nil {
 		return nil, err
 	}
-	cat.Relearn()
+	c.learn(true)
 	_, last, err := st.Calls(ctx, inventory.Query{}, 0, 0)
 	if err != nil {
 		return nil, err
@@ -109,7 +111,7 @@ func (c *Collector) Run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		c.cat.Relearn()
+		c.learn(false)
 		err := c.Flush(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			c.cfg.Log.Error("the inventory could not be stored; it is kept in memory and tried again", "error", err)
@@ -117,6 +119,12 @@ func (c *Collector) Run(ctx context.Context) {
 			c.cfg.Log.Info("the inventory is stored again")
 		}
 		failing = err != nil
+	}
+}
+
+func (c *Collector) learn(now bool) {
+	if found := c.cat.Relearn(now); len(found) > 0 && c.cfg.Templates != nil {
+		c.cfg.Templates(found)
 	}
 }
 
@@ -153,7 +161,7 @@ func (c *Collector) Flush(ctx context.Context) error {
 
 // Close learns and stores a last time. The store stays open.
 func (c *Collector) Close(ctx context.Context) error {
-	c.cat.Relearn()
+	c.learn(true)
 	c.ring.close()
 	if err := c.Flush(ctx); err != nil {
 		return fmt.Errorf("store the last of the inventory: %w", err)

@@ -3,9 +3,11 @@ package inventory
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/gnomon-sensor/gnomon/inventory/endpoint"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
 
@@ -100,8 +102,7 @@ type service struct {
 type endpointGroup struct {
 	id         string
 	key        endpointKey
-	params     []string // names of the template's parameters
-	positions  []int    // their segments
+	params     []endpoint.Param
 	confidence float64
 	tier       Tier
 	merged     *leaf // takes new paths of this template, when leaves were merged for want of room
@@ -119,8 +120,9 @@ type leaf struct {
 	probe     event.Probe
 	tier      Tier
 	dirty     bool
-	fresh     bool // has counts that the learner lacks
-	into      *leaf
+	fresh     bool  // has counts that the learner lacks
+	merged    bool  // of leaves that had paths, for want of room
+	into      *leaf // what it was merged into
 	group     *endpointGroup
 	fed       multiset // statuses that the learner has had
 	ev        evidence
@@ -213,6 +215,7 @@ func (c *Catalog) count(call *event.Call) *leaf {
 	}
 	c.calls += call.Calls()
 	l.ev.add(c, call)
+	s.learn.calls += call.Calls()
 	if t := tierOf(call.Status); t > l.tier {
 		c.raise(l, t, call.Time)
 	}
@@ -220,22 +223,40 @@ func (c *Catalog) count(call *event.Call) *leaf {
 	return l
 }
 
-func (c *Catalog) touch(l *leaf) {
+func (c *Catalog) markDirty(l *leaf) {
 	if !l.dirty {
 		l.dirty = true
 		c.dirty = append(c.dirty, l)
 	}
+}
+
+func (c *Catalog) touch(l *leaf) {
+	c.markDirty(l)
 	if !l.fresh && len(l.segs) > 0 {
 		l.fresh = true
 		l.svc.learn.fresh = append(l.svc.learn.fresh, l)
 	}
 }
 
+// raise notes that l's tier rose to t. A path that was a guess until now may turn out to be an instance of a template.
 func (c *Catalog) raise(l *leaf, t Tier, at event.Time) {
-	if l.tier == Attempted {
+	guess := l.tier == Attempted
+	if guess {
 		l.svc.attempted--
 	}
 	l.tier = t
+	if tmpl := l.svc.template(l); guess && tmpl.Text != l.group.key.template {
+		g := l.group
+		if i := slices.Index(g.leaves, l); i >= 0 {
+			g.leaves = slices.Delete(g.leaves, i, i+1)
+		}
+		if len(g.leaves) == 0 {
+			delete(l.svc.endpoints, g.key)
+			c.changed(EndpointRemoved, l.svc, g, at)
+		}
+		c.group(l, &tmpl, at)
+		return
+	}
 	if g := l.group; t > g.tier {
 		g.tier = t
 		c.changed(EndpointRaised, l.svc, g, at)
@@ -300,13 +321,13 @@ func (c *Catalog) leafKey(call *event.Call, op string) uint64 {
 	for i := range call.Path {
 		s := &call.Path[i]
 		h = mix(h, uint64(s.Kind)<<32|uint64(len(s.Parts)))
-		if literal(s) {
+		if endpoint.Learnable(s.Kind) {
 			h = mix(h, c.token(s.Token, s.Text))
 		}
 		for j := range s.Parts {
 			p := &s.Parts[j]
 			h = mix(h, hashString(uint64(p.Kind), p.Sep))
-			if p.Kind == event.KindWord {
+			if endpoint.Learnable(p.Kind) {
 				h = mix(h, c.token(p.Token, p.Text))
 			}
 		}
@@ -341,7 +362,7 @@ func (c *Catalog) newLeaf(s *service, key uint64, call *event.Call, op string) *
 		l.segs = call.Path // borrowed until it is known to stay
 	}
 	t := s.template(l)
-	if g := s.endpoints[endpointKey{l.method, t.text, op}]; g != nil && g.merged != nil {
+	if g := s.endpoints[endpointKey{l.method, t.Text, op}]; g != nil && g.merged != nil {
 		return g.merged
 	}
 	if c.noRoom(s) {
@@ -355,11 +376,17 @@ func (c *Catalog) newLeaf(s *service, key uint64, call *event.Call, op string) *
 	l.segs = make([]event.Segment, len(call.Path))
 	for i := range call.Path {
 		l.segs[i] = call.Path[i].Clone()
-		if !literal(&call.Path[i]) {
-			l.segs[i].Token = 0 // one of many
+		if s := &l.segs[i]; !endpoint.Learnable(s.Kind) {
+			s.Token, s.Text = 0, "" // one of many
+			for j := range s.Parts {
+				if p := &s.Parts[j]; !endpoint.Learnable(p.Kind) {
+					p.Token, p.Text = 0, ""
+				}
+			}
 		}
 	}
-	c.addLeaf(l, t, call.Time)
+	c.addLeaf(l, &t, call.Time)
+	s.learn.added++
 	return l
 }
 
@@ -368,7 +395,7 @@ func (c *Catalog) noRoom(s *service) bool {
 	return len(s.leaves) >= c.cfg.MaxLeaves || c.bytes > c.cfg.MaxBytes && s.bytes > c.cfg.MaxBytes/int64(2*len(c.services))
 }
 
-func (c *Catalog) addLeaf(l *leaf, t template, at event.Time) {
+func (c *Catalog) addLeaf(l *leaf, t *endpoint.Template, at event.Time) {
 	s := l.svc
 	s.leaves[l.key] = l
 	if l.tier == Attempted {
@@ -384,22 +411,22 @@ func (c *Catalog) addLeaf(l *leaf, t template, at event.Time) {
 }
 
 // group puts l under its template.
-func (c *Catalog) group(l *leaf, t template, at event.Time) {
+func (c *Catalog) group(l *leaf, t *endpoint.Template, at event.Time) {
 	s := l.svc
-	key := endpointKey{l.method, t.text, l.operation}
+	key := endpointKey{l.method, t.Text, l.operation}
 	g := s.endpoints[key]
 	if g == nil {
 		g = &endpointGroup{id: endpointID(s.name, key), key: key, tier: l.tier}
 		s.endpoints[key] = g
 		c.changed(EndpointAdded, s, g, at)
 	}
-	g.params, g.positions, g.confidence = t.params, t.positions, t.confidence
+	g.params, g.confidence = t.Params, t.Confidence
 	if l.tier > g.tier {
 		g.tier = l.tier
 		c.changed(EndpointRaised, s, g, at)
 	}
 	g.leaves = append(g.leaves, l)
-	if l.fixed != "" && len(t.params) > 0 && l.segs == nil && l.ev.calls > 0 {
+	if l.merged {
 		g.merged = l
 	}
 	l.group = g
@@ -420,7 +447,8 @@ func (c *Catalog) otherLeaf(s *service) *leaf {
 	l := s.leaves[key]
 	if l == nil {
 		l = &leaf{svc: s, key: key, method: "*", fixed: OtherTemplate}
-		c.addLeaf(l, template{text: OtherTemplate}, 0)
+		t := fixedTemplate(OtherTemplate)
+		c.addLeaf(l, &t, 0)
 	}
 	return l
 }
@@ -461,7 +489,7 @@ func (c *Catalog) mergeGroup(s *service, key endpointKey, g *endpointGroup, prob
 			continue
 		}
 		if into == nil {
-			into = &leaf{svc: s, method: l.method, fixed: g.key.template, operation: l.operation, probe: probe, group: g}
+			into = &leaf{svc: s, method: l.method, fixed: g.key.template, operation: l.operation, probe: probe, group: g, merged: probe == event.NoProbe}
 			into.key = c.keyOf(into)
 			if l.key == into.key { // merged before
 				into = l
@@ -489,7 +517,7 @@ func (c *Catalog) mergeGroup(s *service, key endpointKey, g *endpointGroup, prob
 	}
 	s.leaves[into.key] = into
 	g.leaves = append(kept, into)
-	if probe == event.NoProbe {
+	if into.merged {
 		g.merged = into
 	}
 	c.touch(into)

@@ -2,8 +2,10 @@ package inventory
 
 import (
 	"math/bits"
+	"strconv"
 	"unsafe"
 
+	"github.com/gnomon-sensor/gnomon/inventory/endpoint"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 	"github.com/gnomon-sensor/gnomon/inventory/spec/observe"
 )
@@ -233,11 +235,11 @@ func (e *evidence) sub(c *Catalog, call *event.Call) {
 
 func (e *evidence) addParams(c *Catalog, call *event.Call, n uint64) {
 	for i := range call.Path {
-		if s := &call.Path[i]; !literal(s) {
+		if s := &call.Path[i]; !endpoint.Learnable(s.Kind) {
 			if p := e.param(c, uint64(i), event.InPath, n); p != nil {
 				p.kinds |= 1 << s.Kind
 				if call.Count <= 1 && s.Token != 0 {
-					c.bytes += p.observe(mix(s.Token, k0))
+					c.bytes += p.observe(s.Token)
 				}
 			}
 		}
@@ -268,7 +270,7 @@ func (e *evidence) addParams(c *Catalog, call *event.Call, n uint64) {
 		d := &call.Sums.Distinct[i]
 		h := hashString(c.seed, d.Name)
 		if d.In == event.InPath && len(call.Path) > 0 {
-			h = positionOf(call, d.Name)
+			h, _ = strconv.ParseUint(d.Name, 10, 64) // the fold names path parameters by their segment
 		}
 		if p := e.find(h, d.In); p != nil {
 			p.values.Merge(d.Values)
@@ -408,35 +410,6 @@ func callerOf(call *event.Call) string {
 
 // admitsHost says whether an answer shows that the server knows the host it was asked for: a Host flood makes no hosts.
 func admitsHost(status int) bool { return status != 0 && status != 404 && status != 421 }
-
-// literal says whether a segment may be a word of the API itself, so that leaves are apart by it.
-func literal(s *event.Segment) bool {
-	switch s.Kind {
-	case event.KindWord, event.KindString, event.KindVersion, event.KindLocale, event.KindFile, event.KindEmpty, event.KindBoolean:
-		return true
-	case event.KindInteger:
-		return s.Shape.Len > 0 && s.Shape.Len <= 2
-	}
-	return false
-}
-
-// positionOf is the index of the n-th parameter segment, for a Tally's path parameter; names are in order of appearance.
-func positionOf(call *event.Call, name string) uint64 {
-	for i := range call.Params {
-		if call.Params[i].In == event.InPath && call.Params[i].Name == name {
-			n := 0
-			for j := range call.Path {
-				if !literal(&call.Path[j]) {
-					if n == i {
-						return uint64(j)
-					}
-					n++
-				}
-			}
-		}
-	}
-	return ^uint64(0)
-}
 
 // Tier is how sure it is that an endpoint exists.
 type Tier uint8

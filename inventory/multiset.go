@@ -70,3 +70,13 @@ func (m *multiset) total() uint64 {
 	}
 	return n
 }
+
+// count is how often h was seen, 0 where it is not listed.
+func (m *multiset) count(h uint64) uint64 {
+	for i := range m.e {
+		if m.e[i].h == h {
+			return m.e[i].n
+		}
+	}
+	return 0
+}

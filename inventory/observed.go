@@ -77,15 +77,16 @@ func (c *Catalog) observed(s *service) observe.Service {
 // pathParams says what kinds of value the parameters of g's template had.
 func (c *Catalog) pathParams(g *endpointGroup) []observe.PathParam {
 	list := make([]observe.PathParam, 0, len(g.params))
-	for i, name := range g.params {
-		p := observe.PathParam{Name: name}
+	for i := range g.params {
+		at := g.params[i].Segment
+		p := observe.PathParam{Name: g.params[i].Name}
 		listed := true
 		for _, l := range g.leaves {
-			if i >= len(g.positions) || g.positions[i] >= len(l.segs) {
+			if at >= len(l.segs) || g.params[i].Part >= 0 {
 				listed = false
 				continue
 			}
-			sg := &l.segs[g.positions[i]]
+			sg := &l.segs[at]
 			p.Kinds.Add(sg.Kind)
 			if listed = listed && sg.Kind == event.KindWord && sg.Shape.Word != 0 && sg.Text != ""; listed && !slices.Contains(p.Words, sg.Text) {
 				p.Words = append(p.Words, sg.Text)

@@ -54,6 +54,7 @@ type evidenceRecord struct {
 	RequestSize   event.Histogram `json:"request_size"`
 	ResponseSize  event.Histogram `json:"response_size"`
 	Params        []paramRecord   `json:"params,omitempty"`
+	Merged        bool            `json:"merged,omitempty"`
 	Traits        *observe.Traits `json:"traits,omitempty"`
 }
 
@@ -216,14 +217,13 @@ func (c *Catalog) LoadLeaf(r LeafRecord) error {
 	}
 	c.growTraits(l.ev.traitsBytes())
 	c.calls += l.ev.calls
+	l.merged = er.Merged
 	t := s.template(l)
-	if l.segs != nil && t.text == "" {
-		t.text = r.Template
-	}
-	c.addLeaf(l, t, l.ev.first)
+	c.addLeaf(l, &t, l.ev.first)
 	if len(l.segs) > 0 {
 		l.fresh = true
 		s.learn.fresh = append(s.learn.fresh, l)
+		s.learn.added++
 	}
 	c.changes = c.changes[:0]
 	return nil

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gnomon-sensor/gnomon/inventory/endpoint"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
 
@@ -524,7 +525,11 @@ func (c *Catalog) detail(s *service, g *endpointGroup) Detail {
 	d.Params = c.params(g, e)
 	d.Examples = []string{}
 	for _, l := range g.leaves {
-		d.Examples = append(d.Examples, typed(l).text)
+		if l.segs == nil {
+			d.Examples = append(d.Examples, l.fixed)
+		} else {
+			d.Examples = append(d.Examples, endpoint.Typed(l.segs).Text)
+		}
 	}
 	slices.Sort(d.Examples)
 	if d.Examples = slices.Compact(d.Examples); len(d.Examples) > 20 {
@@ -540,25 +545,19 @@ func spread(h *event.Histogram) Spread {
 // params are the template's own in their order, with what the leaves tell of them, then the others by place and name.
 func (c *Catalog) params(g *endpointGroup, e *evidence) []Param {
 	list := []Param{}
-	for i, name := range g.params {
-		p := Param{In: event.InPath, Name: name, Kind: event.KindString, Calls: e.calls}
+	for i := range g.params {
+		t := &g.params[i]
+		p := Param{In: event.InPath, Name: t.Name, Kind: t.Kind(), Calls: e.calls}
 		var values event.Set
-		var kinds uint32
-		if i < len(g.positions) {
-			at := g.positions[i]
-			for _, l := range g.leaves {
-				if at >= len(l.segs) {
-					continue
-				}
-				if kinds |= 1 << l.segs[at].Kind; literal(&l.segs[at]) {
-					values.Add(mix(c.token(l.segs[at].Token, l.segs[at].Text), k0))
-				}
-			}
-			if q := e.find(uint64(at), event.InPath); q != nil {
-				values.Merge(q.values)
+		if q := e.find(uint64(t.Segment), event.InPath); q != nil {
+			values.Merge(q.values)
+		}
+		for _, l := range g.leaves {
+			if t.Segment < len(l.segs) && endpoint.Learnable(l.segs[t.Segment].Kind) {
+				values.Add(mix(c.token(l.segs[t.Segment].Token, l.segs[t.Segment].Text), k0))
 			}
 		}
-		p.Kind, p.Distinct = (&param{kinds: kinds}).kind(), values.Count()
+		p.Distinct = values.Count()
 		list = append(list, p)
 	}
 	rest := []Param{}
