@@ -52,6 +52,11 @@ type Conn struct {
 	TLS            *event.TLSFacts // nil: plaintext
 	TakenOver      bool            // older than the source
 	Covered        bool            // a client side whose server side is seen too
+	// Told marks a call that a log or a HAR file tells of: nothing is known of its connection but what is set here. Its
+	// encryption is unknown unless TLS is set.
+	Told bool
+	// Service is the callee's name where the source has a better one than the address ("" otherwise).
+	Service string
 	// Ext is for the emitter's use (what it worked out about this connection once). The table never reads it, and clears it
 	// when the connection is gone.
 	Ext any
