@@ -155,6 +155,7 @@ const (
 	GnomonProgOnRecv      = "on_recv"
 	GnomonProgOnSend      = "on_send"
 	GnomonProgOnState     = "on_state"
+	GnomonProgOnSyscall   = "on_syscall"
 	GnomonVarByAddress    = "by_address"
 	GnomonVarEverything   = "everything"
 	GnomonVarRequestBody  = "request_body"
@@ -214,6 +215,7 @@ type GnomonProgramSpecs struct {
 	OnRecv     *ebpf.ProgramSpec `ebpf:"on_recv"`
 	OnSend     *ebpf.ProgramSpec `ebpf:"on_send"`
 	OnState    *ebpf.ProgramSpec `ebpf:"on_state"`
+	OnSyscall  *ebpf.ProgramSpec `ebpf:"on_syscall"`
 }
 
 // GnomonMapSpecs contains maps before they are loaded into the kernel.
@@ -322,6 +324,7 @@ type GnomonPrograms struct {
 	OnRecv     *ebpf.Program `ebpf:"on_recv"`
 	OnSend     *ebpf.Program `ebpf:"on_send"`
 	OnState    *ebpf.Program `ebpf:"on_state"`
+	OnSyscall  *ebpf.Program `ebpf:"on_syscall"`
 }
 
 func (p *GnomonPrograms) Close() error {
@@ -332,6 +335,7 @@ func (p *GnomonPrograms) Close() error {
 		p.OnRecv,
 		p.OnSend,
 		p.OnState,
+		p.OnSyscall,
 	)
 }
 

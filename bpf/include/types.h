@@ -126,6 +126,7 @@ struct pt_regs {
 #error "unsupported architecture"
 #endif
 
+struct bpf_raw_tracepoint_args { u64 args[0]; };
 struct bpf_iter_meta { void *seq; u64 session_id; u64 seq_num; } CORE;
 struct bpf_iter__tcp { struct bpf_iter_meta *meta; struct sock_common *sk_common; } CORE;
 

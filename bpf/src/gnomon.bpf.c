@@ -321,6 +321,169 @@ int BPF_PROG(on_recv, struct sock *sk, int ret, int flags)
 	return on_length(sk, ret, flags, RECEIVED);
 }
 
+/* ---- backend "syscall": the return of every system call ---- */
+
+#define READ_RAW(regs, field) BPF_CORE_READ(regs, field)
+
+/* sock_of returns the socket behind a file descriptor of the current process, or 0. The descriptor may have been closed
+ * by another thread since the call began; its number then most likely names nothing, at worst another socket. */
+static __always_inline struct sock *sock_of(struct task_struct *task, u32 fd)
+{
+	struct fdtable *t = BPF_CORE_READ(task, files, fdt);
+	struct file *f = 0, **all;
+	struct socket *s;
+	u16 mode;
+	if (!t || fd >= BPF_CORE_READ(t, max_fds))
+		return 0;
+	all = BPF_CORE_READ(t, fd);
+	if (bpf_probe_read_kernel(&f, sizeof(f), all + fd) || !f)
+		return 0;
+	mode = BPF_CORE_READ(f, f_inode, i_mode);
+	if ((mode & S_IFMT) != S_IFSOCK)
+		return 0;
+	s = BPF_CORE_READ(f, private_data);
+	return BPF_CORE_READ(s, sk);
+}
+
+/* one captures one socket call. Not inlined and not static: see sniff. */
+__noinline int one(struct conn *c, struct call *x)
+{
+	struct counters *k = counters();
+	if (!c || !x || !k)
+		return 0;
+	if (!x->n)
+		return 0;
+	k->captured.n++;
+	k->captured.bytes += x->n;
+	if (is_own(k, x->pid_tgid, x->n))
+		return 0;
+	capture(c, k, x);
+	return 0;
+}
+
+/* MMSG_MAX messages are followed per sendmmsg or recvmmsg; the sequence numbers show what further ones held. */
+#define MMSG_MAX 64
+
+SEC("raw_tp/sys_exit")
+int on_syscall(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+	s64 ret = ctx->args[1];
+	struct task_struct *task;
+	struct sock *sk;
+	struct args a = {};
+	struct call x = {};
+	struct conn *c;
+	u32 form, flags = 0;
+	u64 key;
+
+	if (ret < 0)
+		return 0;
+	task = (struct task_struct *)bpf_get_current_task();
+	ARGS_OF(&a, task, regs, READ_RAW);
+	form = form_of(a.nr, a.compat);
+	if (form == FORM_CALL)
+		form = unpack_call(&a);
+	if (!(form & FORM_MASK) || (form & FORM_MASK) == FORM_URING)
+		return 0;
+	if (form & FORM_INOUT) {
+		sk = sock_of(task, a.a[2]);
+		if (sk)
+			form |= FORM_SENDS;
+		else
+			sk = sock_of(task, a.a[0]);
+	} else {
+		sk = sock_of(task, a.a[0]);
+	}
+	if (!sk)
+		return 0;
+	if (form & FORM_FLAGS2)
+		flags = a.a[2];
+	if (form & FORM_FLAGS3)
+		flags = a.a[3];
+	if (flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
+		return 0;
+	key = (u64)sk;
+	c = bpf_map_lookup_elem(&by_sock, &key);
+	if (!c || !c->id.rport) { /* only streams have state */
+		u16 family = BPF_CORE_READ(sk, __sk_common.skc_family), protocol = BPF_CORE_READ(sk, sk_protocol);
+		u64 cookie;
+		if (!is_stream(family, protocol)) {
+			if (ret && protocol == IPPROTO_UDP && (family == AF_INET || family == AF_INET6) &&
+			    (BPF_CORE_READ(sk, __sk_common.skc_num) == 443 ||
+			     BPF_CORE_READ(sk, __sk_common.skc_dport) == bpf_htons(443))) {
+				struct counters *k = counters();
+				if (k) {
+					k->blind[BLIND_QUIC].n++;
+					k->blind[BLIND_QUIC].bytes += ret;
+				}
+			}
+			return 0;
+		}
+		if (!ret)
+			return 0;
+		c = conn_of(sk, true);
+		if (!c)
+			return 0;
+		/* a socket that nobody asked for its cookie has none; then the time does, out of the range of cookies */
+		cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+		adopt(c, sk, cookie ? cookie : bpf_ktime_get_ns() | 1ULL << 63);
+	}
+	x.dir = form & FORM_SENDS ? SENT : RECEIVED;
+	x.slot = 0;
+	x.pid_tgid = bpf_get_current_pid_tgid();
+	x.msg.compat = a.compat;
+	x.msg.base = a.a[1];
+	if (!ret) {
+		if (x.dir == RECEIVED && BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN)
+			end(c, RECEIVED);
+		return 0;
+	}
+	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP) {
+		struct tcp_sock *t = (struct tcp_sock *)sk;
+		x.seq = x.dir == SENT ? BPF_CORE_READ(t, write_seq) : BPF_CORE_READ(t, copied_seq);
+		x.has_seq = 1;
+	}
+	if (flags & MSG_TRUNC)
+		x.why = WHY_FAULT;
+	if ((form & FORM_MASK) == FORM_MMSG) {
+		u64 at = a.a[1], size = mmsghdr_size(a.compat), len = a.compat ? 28 : 56; /* of msg_len */
+		u32 seq = x.seq, has_seq = x.has_seq;
+		x.has_seq = 0;
+		for (u32 i = 0; i < MMSG_MAX; i++) {
+			u32 n = 0;
+			if (i >= ret)
+				break;
+			bpf_probe_read_user(&n, sizeof(n), (void *)(at + len));
+			x.n = n;
+			if (!x.why && !read_msghdr(at, &x.msg))
+				x.why = WHY_FAULT;
+			one(c, &x);
+			at += size;
+		}
+		if (has_seq) {
+			c->seq[x.dir & 1] = seq;
+			c->seq_known |= 1 << (x.dir & 1);
+		}
+		return 0;
+	}
+	x.n = ret;
+	switch (form & FORM_MASK) {
+	case FORM_IOV:
+		x.msg.vecs = a.a[2];
+		break;
+	case FORM_MSG:
+		if (!read_msghdr(a.a[1], &x.msg))
+			x.why = WHY_FAULT;
+		break;
+	case FORM_SPLICE:
+		x.why = WHY_SPLICE;
+		x.blind = 1 + BLIND_SPLICE;
+	}
+	one(c, &x);
+	return 0;
+}
+
 /* ---- at start ---- */
 
 /* on_existing runs over the TCP sockets of a network namespace, listening ones first. It also learns the agent's own

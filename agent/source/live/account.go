@@ -78,8 +78,8 @@ func (s *Source) account() error {
 // tlsNames bounds how many processes are named among those whose TLS is not seen.
 const tlsNames = 64
 
-func (s *Source) sawTLS(pid uint32) {
-	name := s.procs.Lookup(pid).Name
+func (s *Source) sawTLS(pid uint32, at event.Time) {
+	name := s.procs.Lookup(pid, at).Name
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.tls[name]; !ok && len(s.tls) >= tlsNames {

@@ -460,7 +460,7 @@ func (sh *shard) record(b []byte) {
 	c.Cgroup = r.Cgroup
 	c.NetNS = r.Id.Netns
 	if c.Flags&chunk.Encrypted != 0 {
-		sh.s.sawTLS(c.PID)
+		sh.s.sawTLS(c.PID, c.Time)
 	}
 	sh.h.Chunk(c)
 }
