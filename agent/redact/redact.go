@@ -1,0 +1,218 @@
+package redact
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+
+	"github.com/dchest/siphash"
+	"github.com/gnomon-sensor/gnomon/agent/proto"
+	"github.com/gnomon-sensor/gnomon/inventory/event"
+)
+
+// Config configures a Redactor. The zero value of a bound takes its default.
+type Config struct {
+	// Key is the installation's secret, from which the keys of all tokens are derived. One per key epoch.
+	Key [32]byte
+	// Names says which names may leave as text.
+	Names Names
+	// Node goes into the ids of Calls, so that two nodes never give the same.
+	Node string
+	// Entries is how many request targets, header values and hosts are remembered each, so that what comes again costs a look-up.
+	// Default 2,048; about 4 MiB together at most when every entry is large.
+	Entries int
+	// BodyBytes is how many bytes of bodies are read for shapes and data classes in one second of the chunks' time.
+	// Beyond it one body in 32 is read. Default 8 MiB, about 2 % of a core.
+	BodyBytes int
+}
+
+func (c Config) withDefaults() Config {
+	if c.Entries <= 0 {
+		c.Entries = 2048
+	}
+	if c.BodyBytes <= 0 {
+		c.BodyBytes = 8 << 20
+	}
+	return c
+}
+
+// Redactor turns Exchanges into Calls. It is not safe for concurrent use: each shard has one.
+type Redactor struct {
+	cfg      Config
+	paths    *Paths
+	mac      hash.Hash
+	nameKey  sipKey
+	valueKey sipKey
+	idKey    sipKey
+
+	targets   cache[target]
+	sets      cache[headerSet]
+	values    cache[value]
+	hosts     cache[hostNote]
+	named     cache[string]
+	scopeKeys cache[sipKey]
+	texts     names
+	bodies    bodyReader
+
+	odd      target
+	oddSet   headerSet
+	encoding [2]string // content coding of each direction's body, "" none
+	lost     event.Lost
+	segs     []event.Segment
+	key      []byte // scratch: cache keys
+	small    []byte
+	nameBuf  []byte
+	valueBuf []byte
+	folded   []byte
+	jwtBuf   []byte
+	idBuf    []byte
+}
+
+// New returns a Redactor.
+func New(cfg Config) *Redactor {
+	cfg = cfg.withDefaults()
+	_, path := derive(cfg.Key[:], "path")
+	_, cred := derive(cfg.Key[:], "credential")
+	r := &Redactor{
+		cfg:       cfg,
+		paths:     NewPaths(PathConfig{Key: path, Names: cfg.Names}),
+		mac:       hmac.New(sha256.New, cred[:]),
+		targets:   newCache[target](cfg.Entries),
+		sets:      newCache[headerSet](cfg.Entries / 4),
+		values:    newCache[value](cfg.Entries),
+		hosts:     newCache[hostNote](cfg.Entries / 4),
+		named:     newCache[string](cfg.Entries),
+		scopeKeys: newCache[sipKey](cfg.Entries / 4),
+		texts:     newNames(8192),
+	}
+	r.nameKey, _ = derive(cfg.Key[:], "name")
+	r.valueKey, _ = derive(cfg.Key[:], "value")
+	r.idKey, _ = derive(cfg.Key[:], "id")
+	r.bodies.init(r)
+	return r
+}
+
+// Reveal lets the words with these tokens leave as text from now on; see Paths.Reveal.
+func (r *Redactor) Reveal(tokens ...uint64) (refused int) {
+	refused = r.paths.Reveal(tokens...)
+	r.targets.clear()
+	r.values.clear()
+	r.hosts.clear()
+	r.named.clear()
+	r.sets.clear()
+	r.bodies.clear()
+	return refused
+}
+
+// ID is the id of x on c: a keyed hash of the connection's ends, the request's ordinal and its time, so that the same recording
+// gives the same ids, also when its packets were shuffled a little.
+func (r *Redactor) ID(c *proto.Conn, x *proto.Exchange) event.ID {
+	b := append(r.idBuf[:0], r.cfg.Node...)
+	b = append(b, 0, byte(c.Side))
+	cl, sv := c.Client.Addr().As16(), c.Server.Addr().As16()
+	b = append(append(b, cl[:]...), sv[:]...)
+	b = binary.LittleEndian.AppendUint16(b, c.Client.Port())
+	b = binary.LittleEndian.AppendUint16(b, c.Server.Port())
+	b = binary.LittleEndian.AppendUint32(b, c.NetNS)
+	b = binary.LittleEndian.AppendUint64(b, x.Seq)
+	b = binary.LittleEndian.AppendUint64(b, uint64(x.Start))
+	r.idBuf = b
+	hi, lo := siphash.Hash128(r.idKey.k0, r.idKey.k1, b)
+	return event.ID{Hi: hi, Lo: uint16(lo)}
+}
+
+// Host sets dst's host from x: a service outside of the watched nodes is named by it, before Call has the service's name.
+func (r *Redactor) Host(dst *event.Call, x *proto.Exchange) {
+	dst.Host, _ = r.host(x.Host)
+}
+
+// Call fills dst from x; dst's Service, which values are scoped to, and its Host are set before. dst's slices
+// and pointers are borrowed from r until its next call. No raw value is left in dst.
+func (r *Redactor) Call(dst *event.Call, c *proto.Conn, x *proto.Exchange) {
+	scope := r.scope(dst.Service)
+	dst.Rev, dst.State, dst.Time, dst.Protocol = x.Rev, x.State, x.Start, x.Protocol
+	dst.Method = r.method(x.Method)
+	dst.Status = x.Status
+	dst.RequestBytes, dst.ResponseBytes = x.Req.Bytes, x.Res.Bytes
+	if x.FirstByte > x.Start {
+		dst.FirstByteNS = int64(x.FirstByte - x.Start)
+	}
+	if x.End > x.Start && (x.Status != 0 || x.State != event.Done) {
+		dst.DurationNS = int64(x.End - x.Start)
+	}
+	dst.TLS = c.TLS
+
+	t := r.target(scope, dst.Service, x.Target, string(x.Method) == "CONNECT")
+	dst.Path, dst.Template = t.segs, t.template
+	dst.Params = append(dst.Params[:0], t.params...)
+	signs := t.signs
+	queryAuth := t.auth
+
+	r.encoding = [2]string{}
+	h, auth := r.request(dst, scope, x)
+	signs |= h
+	if len(x.Res.Fields) > 0 {
+		r.response(dst, x)
+	}
+	if auth.kind == event.AuthNone || auth.kind == event.AuthSessionCookie && queryAuth.kind != event.AuthNone {
+		auth = queryAuth
+	}
+	if auth.kind == event.AuthNone && c.TLS != nil && c.TLS.ClientCert {
+		auth.kind = event.AuthMTLS
+	}
+	signs |= r.bodies.read(dst, scope, x, &auth)
+	auth.fill(&dst.Auth, x.Start)
+	if _, ok := r.host(x.Host); !ok {
+		r.hostSigns(&signs, x.Host)
+	}
+	dst.Signs = appendSigns(dst.Signs[:0], signs, x.Signs)
+
+	if lost := x.Req.Lost + x.Res.Lost; lost > 0 {
+		why := x.Req.Why
+		if x.Req.Lost == 0 {
+			why = x.Res.Why
+		}
+		r.lost = event.Lost{Bytes: lost, Reason: why.String()}
+		dst.Lost = &r.lost
+	}
+}
+
+func (r *Redactor) hostSigns(h *hostile, host []byte) { *h |= r.scan(host) }
+
+// scope is the key of the values of service.
+func (r *Redactor) scope(service string) sipKey {
+	r.key = append(r.key[:0], service...)
+	k, known := r.scopeKeys.at(r.key)
+	if !known {
+		*k = r.valueKey.sub(r.key)
+	}
+	return *k
+}
+
+// method is b as it stands when it is a standard one (RFC 9110 section 9, RFC 5789) or reads like a name.
+func (r *Redactor) method(b []byte) string {
+	switch string(b) {
+	case "GET":
+		return "GET"
+	case "POST":
+		return "POST"
+	case "PUT":
+		return "PUT"
+	case "DELETE":
+		return "DELETE"
+	case "HEAD":
+		return "HEAD"
+	case "PATCH":
+		return "PATCH"
+	case "OPTIONS":
+		return "OPTIONS"
+	case "CONNECT":
+		return "CONNECT"
+	case "TRACE":
+		return "TRACE"
+	case "QUERY", "PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH", "PURGE", "MERGE", "BIND", "ACL":
+		return r.texts.get(b)
+	}
+	return r.name(b)
+}

@@ -1,0 +1,401 @@
+package redact
+
+import "github.com/gnomon-sensor/gnomon/agent/proto"
+
+// hostile is a set of classes of hostile content, seen in raw bytes before they are redacted.
+type hostile uint32
+
+const (
+	signSQLi hostile = 1 << iota
+	signXSS
+	signTraversal
+	signRCE
+	signTemplate
+	signLog4Shell
+	signSSRF
+	signNoSQL
+	signCRLF
+	signXXE
+	signNul
+	signDeserialise
+)
+
+var hostileNames = [...]string{"sqli", "xss", "traversal", "rce", "template", "log4shell", "ssrf", "nosql", "crlf", "xxe", "nul", "deserialisation"}
+
+// protoNames are the words of proto.Signs, by bit.
+var protoNames = [...]string{"both_lengths", "length_conflict", "bad_chunk", "space_colon", "obs_fold", "bare_lf", "bare_cr", "nul_field",
+	"bad_version", "host_conflict", "transfer_encoding", "body_on_get", "junk"}
+
+func appendSigns(dst []string, h hostile, p proto.Signs) []string {
+	for i := 0; h != 0 && i < len(hostileNames); i++ {
+		if h&(1<<i) != 0 {
+			dst = append(dst, hostileNames[i])
+			h &^= 1 << i
+		}
+	}
+	for i := 0; p != 0 && i < len(protoNames); i++ {
+		if p&(1<<i) != 0 {
+			dst = append(dst, protoNames[i])
+			p &^= 1 << i
+		}
+	}
+	return dst
+}
+
+// suspect marks the bytes without one of which no pattern can match: one table look-up a byte lets 95 % of values pass.
+var suspect = func() (t [256]bool) {
+	for _, c := range []byte("'\"<>$`|;&(%\\\r\n\x00#{") {
+		t[c] = true
+	}
+	return t
+}()
+
+func anySuspect(b []byte) bool {
+	spaces := false
+	for i, c := range b {
+		if suspect[c] {
+			return true
+		}
+		if c == '.' && i+1 < len(b) && b[i+1] == '.' || c == '/' && i+1 < len(b) && b[i+1] == '/' || c == '-' && i+1 < len(b) && b[i+1] == '-' {
+			return true
+		}
+		if c == 'r' && i+3 < len(b) && b[i+1] == 'O' && b[i+2] == '0' && b[i+3] == 'A' { // Java's serialised objects in base64
+			return true
+		}
+		switch c {
+		case ' ', '+':
+			spaces = true
+		case '=':
+			if spaces {
+				return true
+			}
+		case 'u', 'U':
+			if len(b)-i > 4 && equalFold(b[i+1:i+5], "nion") {
+				return true
+			}
+		case 'j', 'J':
+			if len(b)-i > 4 && equalFold(b[i+1:i+5], "avas") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+const maxScan = 2048 // bytes of one value that are looked at
+
+// scan says what hostile content the value b holds. b is decoded, and decoded once more where an escape is
+// left, since what evades one filter is encoded twice. Linear in min(len(b), maxScan).
+func (r *Redactor) scan(b []byte) hostile {
+	if len(b) > maxScan {
+		b = b[:maxScan]
+	}
+	if len(b) < 3 || !anySuspect(b) {
+		return 0
+	}
+	t := r.folded[:0]
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		switch {
+		case c == '%' && i+2 < len(b):
+			if v, ok := unhex(b[i+1], b[i+2]); ok {
+				c = v
+				i += 2
+			}
+		case c == '+':
+			c = ' '
+		}
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		if (c == ' ' || c == '\t') && len(t) > 0 && t[len(t)-1] == ' ' {
+			continue // runs of white space hide nothing
+		}
+		if c == '\t' {
+			c = ' '
+		}
+		t = append(t, c)
+	}
+	r.folded = t
+	return patterns(t)
+}
+
+// find returns the hostile classes of what starts at each suspicious byte of t, which is decoded and in lower case.
+func patterns(t []byte) (h hostile) {
+	quotes := 0
+	for i := 0; i < len(t); i++ {
+		rest := t[i:]
+		switch t[i] {
+		case 0:
+			h |= signNul
+		case '\r', '\n':
+			if headerFollows(rest) {
+				h |= signCRLF
+			}
+		case '\'', '"':
+			quotes++
+			h |= afterQuote(rest[1:])
+		case '<':
+			h |= afterAngle(rest[1:])
+		case '.':
+			if has(rest, "../") || has(rest, `..\`) {
+				if len(rest) > 4 && (has(rest[3:], "../") || has(rest[3:], `..\`) || has(rest[3:], "etc/") || has(rest[3:], "windows")) || i == 0 || t[i-1] == '/' || t[i-1] == '\\' {
+					h |= signTraversal
+				}
+			}
+		case '/':
+			if has(rest, "/etc/passwd") || has(rest, "/etc/shadow") || has(rest, "/proc/self/") {
+				h |= signTraversal
+			}
+			if has(rest, "//169.254.169.254") || has(rest, "//metadata.google") || has(rest, "//100.100.100.200") {
+				h |= signSSRF
+			}
+			if has(rest, "//") && i >= 5 && (ends(t[:i], "gopher:") || ends(t[:i], "dict:") || ends(t[:i], "file:") || ends(t[:i], "jar:")) {
+				h |= signSSRF
+			}
+		case '$':
+			switch {
+			case has(rest, "${jndi:"), has(rest, "${${"), has(rest, "${lower:"), has(rest, "${env:"):
+				h |= signLog4Shell
+			case has(rest, "$("):
+				if command(rest[2:]) {
+					h |= signRCE
+				}
+			case has(rest, "${"):
+				if expression(rest[2:]) {
+					h |= signTemplate
+				}
+			case i > 0 && (t[i-1] == '[' || t[i-1] == '"' || t[i-1] == '\''):
+				if operator(rest[1:]) {
+					h |= signNoSQL
+				}
+			}
+		case '{':
+			if (has(rest, "{{") || has(rest, "{%")) && expression(rest[2:]) {
+				h |= signTemplate
+			}
+		case '#':
+			if has(rest, "#{") && expression(rest[2:]) {
+				h |= signTemplate
+			}
+		case ';', '|', '&', '`':
+			next := rest[1:]
+			for len(next) > 0 && (next[0] == ' ' || next[0] == t[i]) {
+				next = next[1:]
+			}
+			if command(next) {
+				h |= signRCE
+			}
+			if t[i] == ';' && (has(next, "drop table") || has(next, "drop database") || has(next, "delete from") || has(next, "insert into") ||
+				has(next, "waitfor delay") || has(next, "exec ") || has(next, "shutdown")) {
+				h |= signSQLi
+			}
+		case '(':
+			if i > 0 && (ends(t[:i], "sleep") || ends(t[:i], "benchmark") || ends(t[:i], "pg_sleep") || ends(t[:i], "extractvalue") || ends(t[:i], "updatexml") || ends(t[:i], "load_file")) {
+				h |= signSQLi
+			}
+			if i > 0 && (ends(t[:i], "eval") || ends(t[:i], "system") || ends(t[:i], "passthru") || ends(t[:i], "shell_exec") || ends(t[:i], "__import__") || ends(t[:i], "getruntime")) {
+				h |= signRCE
+			}
+			if has(rest, "() {") {
+				h |= signRCE // Shellshock
+			}
+		case 'r':
+			if has(rest, "ro0ab") {
+				h |= signDeserialise
+			}
+		case 'u':
+			if has(rest, "union select") || has(rest, "union all select") || has(rest, "union/*") {
+				h |= signSQLi
+			}
+		case 'j':
+			if has(rest, "javascript:") && len(rest) > 11 {
+				h |= signXSS
+			}
+		case 'o':
+			if (i == 0 || t[i-1] == ' ') && has(rest, "or ") && tautology(rest[3:]) || has(rest, "order by ") && numeral(rest[9:]) && tail(rest[9:]) {
+				h |= signSQLi
+			}
+		case 'a':
+			if (i == 0 || t[i-1] == ' ') && has(rest, "and ") && tautology(rest[4:]) {
+				h |= signSQLi
+			}
+		}
+	}
+	return h
+}
+
+// afterQuote: what follows a quotation mark that ends a literal of SQL or of JavaScript.
+func afterQuote(b []byte) (h hostile) {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == ')' || b[0] == '+') {
+		b = b[1:]
+	}
+	switch {
+	case has(b, "or ") && tautology(b[3:]), has(b, "and ") && tautology(b[4:]), has(b, "||") && tautology(b[2:]), has(b, "&&") && tautology(b[2:]):
+		h = signSQLi
+	case has(b, "union "), has(b, "order by "), has(b, "having "), has(b, "group by "), has(b, "or sleep"), has(b, "and sleep"), has(b, "or 1"), has(b, "waitfor "):
+		h = signSQLi
+	case has(b, "--"), has(b, "#") && len(b) == 1, has(b, "/*"), has(b, "; drop"), has(b, ";drop"), has(b, "; select"), has(b, "; exec"), has(b, ";--"):
+		h = signSQLi
+	case has(b, "onerror="), has(b, "onload="), has(b, "onfocus="), has(b, "onmouseover="), has(b, ">") && len(b) > 1 && b[1] == '<', has(b, "><"):
+		h = signXSS
+	case has(b, "; alert("), has(b, ";alert("), has(b, "-alert("):
+		h = signXSS
+	}
+	return h
+}
+
+func afterAngle(b []byte) hostile {
+	switch {
+	case has(b, "script"), has(b, "img ") && contains(b, "onerror"), has(b, "svg") && contains(b, "onload"), has(b, "iframe"), has(b, "body ") && contains(b, "onload"),
+		has(b, "details ") && contains(b, "ontoggle"), has(b, "object "), has(b, "/script"):
+		return signXSS
+	case has(b, "!entity"), has(b, "!doctype") && (contains(b, "system") || contains(b, "!entity")):
+		return signXXE
+	case has(b, "?php"), has(b, "%@"), has(b, "!--#exec"):
+		return signRCE
+	}
+	return 0
+}
+
+// tautology: "1=1", "'a'='a", "x'='x", "true": equal sides of a comparison.
+func tautology(b []byte) bool {
+	i := 0
+	side := func() (from, to int) {
+		for i < len(b) && (b[i] == ' ' || b[i] == '\'' || b[i] == '"' || b[i] == '(') {
+			i++
+		}
+		from = i
+		for i < len(b) && (classes[b[i]] == cLower || classes[b[i]] == cDigit) && i-from < 16 {
+			i++
+		}
+		to = i
+		for i < len(b) && (b[i] == ' ' || b[i] == '\'' || b[i] == '"' || b[i] == ')') {
+			i++
+		}
+		return from, to
+	}
+	f1, t1 := side()
+	if i >= len(b) || b[i] != '=' && b[i] != '<' && b[i] != '>' || f1 == t1 {
+		return t1-f1 == 4 && string(b[f1:t1]) == "true" && f1 == 0
+	}
+	lt := b[i]
+	i++
+	f2, t2 := side()
+	if lt != '=' {
+		return numeral(b[f1:t1]) && t2 > f2 && numeral(b[f2:t2])
+	}
+	return string(b[f1:t1]) == string(b[f2:t2]) || numeral(b[f1:t1]) && t2 > f2 && numeral(b[f2:t2])
+}
+
+func numeral(b []byte) bool { return len(b) > 0 && classes[b[0]] == cDigit }
+
+// tail says that after a number nothing or a comment follows.
+func tail(b []byte) bool {
+	for len(b) > 0 && (classes[b[0]] == cDigit || b[0] == ' ' || b[0] == ',') {
+		b = b[1:]
+	}
+	return len(b) == 0 || has(b, "--") || b[0] == '#'
+}
+
+var commands = [...]string{"cat ", "id", "whoami", "wget ", "curl ", "bash", "sh ", "/bin/", "nc ", "ping ", "sleep ", "ls ", "ls", "uname", "powershell", "cmd.exe", "cmd ",
+	"nslookup ", "python", "perl ", "ruby ", "php ", "rm ", "echo ", "chmod ", "dir ", "type ", "net user", "ifconfig", "env", "printenv", "busybox"}
+
+// command says that b starts with a command of a shell.
+func command(b []byte) bool {
+	for _, c := range commands {
+		if !has(b, c) {
+			continue
+		}
+		if n := len(c); c[n-1] == ' ' || c[n-1] == '/' || len(b) == n || !nameByte(b[n]) {
+			return true
+		}
+	}
+	return false
+}
+
+func nameByte(c byte) bool {
+	switch classes[c] {
+	case cLower, cUpper, cDigit, cUnder, cDash:
+		return true
+	}
+	return c == '='
+}
+
+// expression says that b starts like an expression of a template engine rather than like a name in braces.
+func expression(b []byte) bool {
+	end := len(b)
+	ops, calls := 0, 0
+	for i, c := range b {
+		if c == '}' || c == '%' && i+1 < len(b) && b[i+1] == '}' {
+			end = i
+			break
+		}
+		if i > 200 {
+			break
+		}
+		switch c {
+		case '*', '+':
+			ops++
+		case '(', '[':
+			calls++
+		case '_':
+			if i+1 < len(b) && b[i+1] == '_' {
+				ops++
+			}
+		}
+	}
+	if end == len(b) {
+		return false
+	}
+	b = b[:end]
+	return ops > 0 || calls > 0 && (contains(b, ".") || contains(b, "(")) || contains(b, "config") && contains(b, ".")
+}
+
+var operators = [...]string{"ne", "gt", "gte", "lt", "lte", "in", "nin", "regex", "where", "exists", "or", "and", "not", "expr"}
+
+// operator says that b starts with one of MongoDB's, and ends there.
+func operator(b []byte) bool {
+	n := 0
+	for n < len(b) && classes[b[n]] == cLower {
+		n++
+	}
+	if n == len(b) || b[n] != ']' && b[n] != '"' && b[n] != '\'' {
+		return false
+	}
+	for _, o := range operators {
+		if string(b[:n]) == o {
+			return true
+		}
+	}
+	return false
+}
+
+// headerFollows says that after a line end stands what makes a header field or a new message.
+func headerFollows(b []byte) bool {
+	for len(b) > 0 && (b[0] == '\r' || b[0] == '\n') {
+		b = b[1:]
+	}
+	return has(b, "set-cookie:") || has(b, "location:") || has(b, "content-length:") || has(b, "content-type:") || has(b, "x-forwarded") || has(b, "http/1.") || has(b, "transfer-encoding:")
+}
+
+func has(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
+}
+
+func ends(b []byte, suffix string) bool {
+	return len(b) >= len(suffix) && string(b[len(b)-len(suffix):]) == suffix
+}
+
+// contains looks into the first 200 bytes.
+func contains(b []byte, s string) bool {
+	if len(b) > 200 {
+		b = b[:200]
+	}
+	for i := 0; i+len(s) <= len(b); i++ {
+		if b[i] == s[0] && string(b[i:i+len(s)]) == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,304 @@
+package redact
+
+import (
+	"github.com/gnomon-sensor/gnomon/inventory/event"
+)
+
+// target is what a request target says, under one service.
+type target struct {
+	segs      []event.Segment
+	parts     []event.Part // what segs' Parts point to
+	template  string       // where there is no path
+	params    []event.Param
+	signs     hostile
+	auth      credential // an API key in the query
+	signature bool       // a signed URL (X-Amz-Signature, sig)
+}
+
+func (t *target) reset() {
+	*t = target{segs: t.segs[:0], parts: t.parts[:0], params: t.params[:0]}
+}
+
+const (
+	maxParams     = 64   // of one Call, in each place
+	maxValue      = 2048 // bytes of a value that are decoded; the rest goes into its hash raw
+	keptSegments  = 24   // a longer path is not cached
+	malformedText = "{malformed}"
+)
+
+// target returns what raw says. The result is borrowed until the next call.
+func (r *Redactor) target(scope sipKey, service string, raw []byte, connect bool) *target {
+	r.key = append(append(append(r.key[:0], service...), 0), raw...)
+	if connect {
+		r.key = append(r.key, 1)
+	}
+	t, known := r.targets.at(r.key)
+	if known {
+		return t
+	}
+	t.reset()
+	r.readTarget(t, scope, raw, connect)
+	if len(t.segs) > keptSegments || cap(t.segs) > 2*keptSegments || cap(t.params) > maxParams+8 {
+		// one odd path must not pin memory in its slot
+		r.odd = *t
+		*t = target{}
+		r.targets.forget(r.key)
+		return &r.odd
+	}
+	return t
+}
+
+func (r *Redactor) readTarget(t *target, scope sipKey, raw []byte, connect bool) {
+	switch {
+	case connect && (len(raw) == 0 || raw[0] != '/'):
+		t.template = r.authority(raw)
+		return
+	case len(raw) == 0:
+		t.template = "/"
+		return
+	case len(raw) == 1 && raw[0] == '*':
+		t.template = "*"
+		return
+	}
+	if at := r.absolute(raw); at > 0 {
+		raw = raw[at:]
+		if len(raw) == 0 || raw[0] != '/' {
+			t.template = "/"
+		}
+	}
+	path, query := raw, []byte(nil)
+	for i, c := range raw {
+		if c == '#' {
+			path = raw[:i]
+			break
+		}
+		if c == '?' {
+			path, query = raw[:i], raw[i+1:]
+			break
+		}
+	}
+	var notes PathNotes
+	t.segs, notes = r.paths.Path(t.segs, path)
+	for i := range t.segs { // the splitter's parts are its own
+		if s := &t.segs[i]; len(s.Parts) > 0 {
+			from := len(t.parts)
+			t.parts = append(t.parts, s.Parts...)
+			s.Parts = t.parts[from:len(t.parts):len(t.parts)]
+		}
+	}
+	t.signs |= pathSigns(notes)
+	if anySuspect(path) {
+		t.signs |= r.scan(path)
+	}
+	if notes&NoteRefused != 0 && t.template == "" {
+		t.template = malformed(path)
+	}
+	if len(t.segs) == 0 && t.template == "" {
+		t.template = "/"
+	}
+	if query != nil {
+		r.query(t, scope, query)
+	}
+}
+
+func pathSigns(n PathNotes) (h hostile) {
+	if n&NoteAboveRoot != 0 {
+		h |= signTraversal
+	}
+	return h
+}
+
+// absolute returns where the path of an absolute-form target starts, 0 when raw has another form.
+func (r *Redactor) absolute(raw []byte) int {
+	i := 0
+	for i < len(raw) && i < 16 && (classes[raw[i]] == cLower || classes[raw[i]] == cUpper || i > 0 && classes[raw[i]] == cDigit) {
+		i++
+	}
+	if i == 0 || len(raw) < i+3 || raw[i] != ':' || raw[i+1] != '/' || raw[i+2] != '/' {
+		return 0
+	}
+	for i += 3; i < len(raw); i++ {
+		if c := raw[i]; c == '/' || c == '?' || c == '#' {
+			break
+		}
+	}
+	return i
+}
+
+// authority is the target of CONNECT, host and port, without what is not one.
+func (r *Redactor) authority(raw []byte) string {
+	host, ok := r.host(raw)
+	if !ok || host == "" {
+		return malformedText
+	}
+	for i := len(raw) - 1; i >= 0 && len(raw)-i <= 6; i-- {
+		if raw[i] == ':' {
+			if allDigits(raw[i+1:]) {
+				return r.texts.get(append(append(r.small[:0], host...), raw[i:]...))
+			}
+			break
+		}
+	}
+	return host
+}
+
+// malformed is the template of a target that is none: as many pieces, at most eight, none of them told.
+func malformed(path []byte) string {
+	t, n := malformedText, 1
+	for _, c := range path {
+		if c == '/' && n < 8 {
+			t += "/" + malformedText
+			n++
+		}
+	}
+	return t
+}
+
+// query reads a query string as forms encode it (WHATWG URL, section 5.1).
+func (r *Redactor) query(t *target, scope sipKey, q []byte) {
+	if len(q) > 16<<10 {
+		q = q[:16<<10]
+	}
+	for len(q) > 0 {
+		pair := q
+		if i := indexByte(q, '&'); i >= 0 {
+			pair, q = q[:i], q[i+1:]
+		} else {
+			q = nil
+		}
+		if len(pair) == 0 {
+			continue
+		}
+		name, value := pair, []byte(nil)
+		if i := indexByte(pair, '='); i >= 0 {
+			name, value = pair[:i], pair[i+1:]
+		}
+		if len(t.params) >= maxParams {
+			t.signs |= r.scan(value)
+			continue
+		}
+		r.nameBuf = decode(r.nameBuf[:0], name)
+		r.valueBuf = decode(r.valueBuf[:0], value)
+		p, h := r.param(scope, event.InQuery, r.nameBuf, r.valueBuf)
+		t.signs |= h
+		t.params = append(t.params, p)
+		switch secretName(r.nameBuf) {
+		case nameKey:
+			if len(r.valueBuf) >= 8 && t.auth.kind == event.AuthNone {
+				t.auth = r.credential(event.AuthAPIKey, r.valueBuf)
+			}
+		case nameToken:
+			if len(r.valueBuf) >= 8 && t.auth.kind == event.AuthNone {
+				t.auth = r.bearer(r.valueBuf)
+			}
+		case nameSignature:
+			t.signature = true
+		}
+		if equalFold(r.nameBuf, "x-amz-credential") {
+			t.auth = r.credential(event.AuthSigV4, beforeSlash(r.valueBuf))
+		}
+	}
+	if t.signature && t.auth.kind == event.AuthNone {
+		t.auth = credential{kind: event.AuthHMAC}
+	}
+}
+
+// param is the parameter name with value, both decoded. What is a word of the list and no secret's leaves as such.
+func (r *Redactor) param(scope sipKey, in event.In, name, value []byte) (event.Param, hostile) {
+	p := event.Param{In: in, Name: r.name(name)}
+	h := r.scan(value) | r.scan(name)
+	if len(value) == 0 {
+		p.Kind = event.KindEmpty
+		return p, h
+	}
+	p.Kind, _ = Classify(value)
+	r.small = append(append(append(r.small[:0], byte(in)), name...), 0)
+	p.Hash = scope.sub(r.small).hash(value)
+	if (in == event.InQuery || in == event.InBody) && secretName(name) == nameOpen && len(value) <= 24 {
+		p.Word = word(value)
+	}
+	return p, h
+}
+
+// decode appends b with %XX and + decoded; at most maxValue bytes, the rest as it stands.
+func decode(dst, b []byte) []byte {
+	plain := true
+	for _, c := range b {
+		if c == '%' || c == '+' {
+			plain = false
+			break
+		}
+	}
+	if plain {
+		return append(dst, b...)
+	}
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		if i >= maxValue {
+			return append(dst, b[i:]...)
+		}
+		if c == '+' {
+			c = ' '
+		} else if c == '%' && i+2 < len(b) {
+			if v, ok := unhex(b[i+1], b[i+2]); ok {
+				c = v
+				i += 2
+			}
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// nameClass says what a parameter's name tells of its value.
+type nameClass uint8
+
+const (
+	nameOpen      nameClass = iota
+	nameKey                 // an API key
+	nameToken               // a bearer token
+	nameSecret              // a password, a code, a PIN: never anything but kind and hash
+	nameSignature           // a keyed signature of the request
+	nameUser                // whom a password belongs to
+)
+
+// secretName classes a decoded name; case, dashes and underscores do not matter.
+func secretName(b []byte) nameClass {
+	var t [24]byte
+	n := 0
+	for _, c := range b {
+		if c == '-' || c == '_' || c == '.' {
+			continue
+		}
+		if n == len(t) {
+			return nameOpen
+		}
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		t[n] = c
+		n++
+	}
+	switch string(t[:n]) {
+	case "apikey", "key", "xapikey", "appkey", "apitoken", "subscriptionkey", "accesskey", "appid", "licensekey":
+		return nameKey
+	case "accesstoken", "token", "authtoken", "idtoken", "jwt", "bearer", "bearertoken", "sessiontoken":
+		return nameToken
+	case "password", "passwd", "pwd", "pass", "passphrase", "secret", "clientsecret", "apisecret", "pin", "otp", "totp", "code", "refreshtoken", "newpassword", "oldpassword",
+		"currentpassword", "passwordconfirmation", "confirmpassword", "cvv", "cvc", "securitycode", "privatekey", "secretkey", "mfacode", "resettoken", "csrftoken", "credential", "credentials",
+		"session", "sessionid", "sid", "answer", "assertion", "clientassertion", "signingkey":
+		return nameSecret
+	case "signature", "sig", "hmac", "xamzsignature", "xgoogsignature", "sign":
+		return nameSignature
+	case "username", "user", "login", "email":
+		return nameUser
+	}
+	return nameOpen
+}
+
+func beforeSlash(b []byte) []byte {
+	if i := indexByte(b, '/'); i >= 0 {
+		return b[:i]
+	}
+	return b
+}
