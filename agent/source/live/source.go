@@ -75,7 +75,7 @@ func Open(cfg Config) (*Source, error) {
 	}
 	var failed []error
 	for _, b := range tries {
-		s, err := open(cfg, b)
+		s, err := openBackend(cfg, b)
 		if err == nil {
 			s.why = why(cfg.Backend, failed)
 			return s, nil
@@ -164,7 +164,7 @@ func load(cfg Config, b Backend) (*ebpf.Collection, []*ebpf.Map, error) {
 	return coll, inner, nil
 }
 
-func open(cfg Config, b Backend) (_ *Source, err error) {
+func openBackend(cfg Config, b Backend) (_ *Source, err error) {
 	s := &Source{cfg: cfg, backend: b, kernel: kernelRelease(), tls: map[string]uint64{}, errs: map[string]uint64{}}
 	defer func() {
 		if err != nil {
