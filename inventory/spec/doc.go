@@ -59,6 +59,7 @@ type Operation struct {
 	Responses  []Response // nil: the format does not declare any
 	Security   [][]Scheme // alternatives, each of schemes that are all needed; nil: not declared, or none needed
 	Opaque     bool       // bodies and parameters are not in clear text JSON: not compared
+	Optional   bool       // another way to call what another operation declares: never an orphan
 
 	pattern pattern
 }

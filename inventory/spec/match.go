@@ -277,11 +277,25 @@ func (s *Set) each(template string, f func(*Match, fit)) {
 
 // Find returns the operation that an endpoint is declared by, the most specific of the newest version, or nil. template has
 // its values as {name}; selector is what the body asked for, "" for none.
+//
+// HEAD is declared where GET is (RFC 9110 section 9.3.2), and OPTIONS wherever the path is: clients and browsers send both
+// unasked.
 func (s *Set) Find(method, template, selector string) *Match {
+	m := s.find(template, selector, func(m string) bool { return m == method })
+	if m == nil && method == "HEAD" {
+		m = s.find(template, selector, func(m string) bool { return m == "GET" })
+	}
+	if m == nil && method == "OPTIONS" {
+		m = s.find(template, selector, func(string) bool { return true })
+	}
+	return m
+}
+
+func (s *Set) find(template, selector string, method func(string) bool) *Match {
 	var best *Match
 	var bestFit fit
 	s.each(template, func(m *Match, how fit) {
-		if m.Op.Method == method && (m.Doc.Format != GraphQL || m.Op.Selector == selector) && (how > bestFit || how == bestFit && s.better(m, best)) {
+		if method(m.Op.Method) && (m.Doc.Format != GraphQL || m.Op.Selector == selector) && (how > bestFit || how == bestFit && s.better(m, best)) {
 			best, bestFit = m, how
 		}
 	})
