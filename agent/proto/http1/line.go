@@ -43,13 +43,8 @@ func equalFold[T string | []byte](b []byte, s T) bool {
 
 // lineEnd returns the index after the first LF of b, searching from scan, or 0.
 func lineEnd(b []byte, scan int) int {
-	i := bytes.IndexByte(b[scan:], '\n')
-	return scan + i + 1 - (1+scan)*b2i(i < 0)
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
+	if i := bytes.IndexByte(b[scan:], '\n'); i >= 0 {
+		return scan + i + 1
 	}
 	return 0
 }
