@@ -117,7 +117,7 @@ func (s *source) format(root *node) (spec.Format, error) {
 	return "", fmt.Errorf("%w: %w", s.fail(0, "neither openapi nor swagger stands at the top"), ErrNotADocument)
 }
 
-// maxExpansion bounds how many schemas a document may come to when every reference is written out, as far as that is finite.
+// refDepth bounds a chain of references that lead to nothing but references.
 const refDepth = 64
 
 // refs checks every reference of a tree: those into the tree must lead somewhere, and not in a circle of nothing but
@@ -161,7 +161,7 @@ func (s *source) chase(root, o, ref *node) error {
 			return s.fail(ref.line, "refers to %.200q, which is not there", ref.text())
 		}
 		if to == o {
-			return s.fail(ref.line, "refers to itself, %.200q", ref.text())
+			return s.fail(ref.line, "references lead in a circle, through %.200q", ref.text())
 		}
 		if ref = to.get("$ref"); ref == nil || ref.text() == "" {
 			return nil
