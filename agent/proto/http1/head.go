@@ -2,7 +2,9 @@ package http1
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"math/bits"
 
 	"github.com/gnomon-sensor/gnomon/agent/proto"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
@@ -28,15 +30,18 @@ type section struct {
 
 // fieldLines reads field lines from b into m (RFC 9112 section 5). done: the empty line was read too.
 //
-// Lines that are kept are copied in one piece per call: a copy per line cost a third more.
+// Lines that are kept are copied in one piece per call: a copy per line cost a third more. What a line changes is held in
+// locals, which a store through h, m or signs would force to memory: a fifth of the time on heads of 700 bytes.
 func (h *half) fieldLines(m *msg, b []byte, signs *proto.Signs) (used int, done bool, err error) {
 	s := &h.section
 	base, run, i, scan := len(m.buf), 0, 0, h.scan // b[x] comes to m.buf[base+x-run]
 	h.scan = 0
+	fields, crlfs, sg := m.fields, s.crlf, proto.Signs(0)
+	kept, skip := s.kept, s.skip
 	for {
 		rest := b[i:]
 		k := bytes.IndexByte(rest[scan:], '\n')
-		if s.skip {
+		if skip {
 			if k < 0 {
 				i = len(b)
 				run, base = i, len(m.buf)
@@ -44,7 +49,7 @@ func (h *half) fieldLines(m *msg, b []byte, signs *proto.Signs) (used int, done 
 			}
 			i += k + 1
 			run, base = i, len(m.buf)
-			s.skip = false
+			skip = false
 			continue
 		}
 		if k < 0 && len(rest) <= maxLine {
@@ -52,7 +57,7 @@ func (h *half) fieldLines(m *msg, b []byte, signs *proto.Signs) (used int, done 
 			break
 		}
 		if k += scan; k < scan || k > maxLine {
-			k, s.skip = maxLine, true
+			k, skip = maxLine, true
 		}
 		scan = 0
 		if s.read+i+k > s.limit {
@@ -60,88 +65,117 @@ func (h *half) fieldLines(m *msg, b []byte, signs *proto.Signs) (used int, done 
 			break
 		}
 		e, next, crlf := k, i+k, 0
-		if !s.skip {
+		if !skip {
 			next++
 			if e > 0 && rest[e-1] == '\r' {
 				e--
 				crlf = 1
 			} else {
-				*signs |= proto.SignBareLF
+				sg |= proto.SignBareLF
 			}
-			if e == 0 {
-				m.flush(s, b[run:i], signs)
-				if s.crs != s.crlf {
-					*signs |= proto.SignBareCR
-				}
-				s.read += next
-				return next, true, nil
+			if done = e == 0; done {
+				break
 			}
 		}
-		line := rest[:e]
-		j := 0
-		for j < len(line) && tchar[line[j]] {
-			j++
-		}
+		j := nameLen(rest)
 		v := j + 1
-		if j == 0 || j == len(line) || line[j] != ':' {
+		if j == 0 || j >= e || rest[j] != ':' {
+			line := rest[:e]
 			if isBlank(line[0]) {
-				*signs |= proto.SignObsFold
-				m.flush(s, b[run:i], signs)
-				s.crlf += m.fold(s, line, b[i:next], crlf, signs)
+				sg |= proto.SignObsFold
+				m.flush(s, b[run:i], &sg)
+				m.fields = fields
+				if kept {
+					crlfs += m.fold(s, line, b[i:next], crlf, &sg)
+				}
 				i, run, base = next, next, len(m.buf)
 				continue
 			}
 			if j, v = oddField(line); j == 0 {
-				*signs |= proto.SignJunk
+				sg |= proto.SignJunk
 			} else {
-				*signs |= proto.SignSpaceColon
+				sg |= proto.SignSpaceColon
 			}
 		}
 		f := -1
-		if !s.trailer {
-			f = classify(line[:j])
+		if 1<<j&knownLengths != 0 && !s.trailer {
+			f = classify(rest[:j])
 		}
 		end := base + next - run
-		keep := len(m.fields) < s.fields && end <= s.keep
-		if !keep && f >= 0 && f != fType && f != fExpect {
-			if keep = len(m.fields) < s.fields+16 && end <= keepExtra; !keep {
-				err = errFraming
-				break
+		kept = len(fields) < s.fields && end <= s.keep && j > 0
+		if !kept {
+			if f >= 0 && f != fType && f != fExpect {
+				if kept = len(fields) < s.fields+16 && end <= keepExtra; !kept {
+					err = errFraming
+					break
+				}
+			} else {
+				m.cut = m.cut || j > 0
+				m.flush(s, b[run:i], &sg)
+				i, run, base = next, next, len(m.buf)
+				continue
 			}
 		}
-		if s.kept = keep && j > 0; !s.kept {
-			m.cut = m.cut || j > 0
-			m.flush(s, b[run:i], signs)
-			i, run, base = next, next, len(m.buf)
-			continue
-		}
-		w := len(line)
-		for v < w && isBlank(line[v]) {
+		w := e
+		for v < w && isBlank(rest[v]) {
 			v++
 		}
-		for w > v && isBlank(line[w-1]) {
+		for w > v && isBlank(rest[w-1]) {
 			w--
 		}
-		m.cut = m.cut || s.skip
-		s.crlf += crlf
-		o := base + i - run
+		m.cut = m.cut || skip
+		crlfs += crlf
 		if f >= 0 {
 			bit := uint8(1) << f
 			if m.has&bit == 0 {
-				m.at[f] = uint8(len(m.fields))
+				m.at[f] = uint8(len(fields))
 			} else {
 				m.dup |= bit
 			}
 			m.has |= bit
 		}
-		m.fields = append(m.fields, span{uint16(o), uint16(o + j), uint16(o + v), uint16(o + w)})
+		o := uint16(base + i - run)
+		fields = append(fields, span{o, o + uint16(j), o + uint16(v), o + uint16(w)})
 		i = next
 	}
-	m.flush(s, b[run:i], signs)
-	if s.read += i; s.read > s.limit && err == nil {
+	m.flush(s, b[run:i], &sg)
+	m.fields = fields
+	s.crlf, s.kept, s.skip = crlfs, kept, skip
+	if done {
+		if b[i] == '\r' {
+			i++
+		}
+		if i++; s.crs != s.crlf {
+			sg |= proto.SignBareCR
+		}
+	}
+	*signs |= sg
+	if s.read += i; s.read > s.limit && err == nil && !done {
 		err = errLongHead
 	}
-	return i, false, err
+	return i, done, err
+}
+
+// nameLen returns the index of the first byte of b that cannot be part of a field name: a colon, white space, a control, or
+// a byte outside ASCII. Eight at a time: byte by byte it was a sixth of the time of a head.
+//
+// Names are not held against the token characters (RFC 9110 section 5.6.2) beyond that: no server tells a name with a
+// bracket from an unknown one.
+func nameLen(b []byte) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	j := 0
+	for ; j+8 <= len(b); j += 8 {
+		w := binary.LittleEndian.Uint64(b[j:])
+		x := w ^ ones*':'
+		// Borrows make these wrong only above the first hit.
+		if hit := ((x-ones)&^x | (w-ones*0x21)&^w | w) & tops; hit != 0 {
+			return j + bits.TrailingZeros64(hit)/8
+		}
+	}
+	for j < len(b) && b[j] != ':' && b[j] > ' ' && b[j] < 0x80 {
+		j++
+	}
+	return j
 }
 
 // flush keeps the lines b.
@@ -161,9 +195,6 @@ var cr = []byte{'\r'}
 // fold joins the folded line to the field before it with blanks (RFC 9112 section 5.2). It returns how many line ends of
 // CRLF it kept.
 func (m *msg) fold(s *section, line, whole []byte, crlf int, signs *proto.Signs) int {
-	if !s.kept {
-		return 0
-	}
 	f := &m.fields[len(m.fields)-1]
 	limit := s.keep
 	if !s.trailer && classify(m.buf[f.name:f.nameEnd]) >= 0 {
@@ -202,13 +233,14 @@ func oddField(line []byte) (nameEnd, value int) {
 	for n > 0 && isBlank(line[n-1]) {
 		n--
 	}
-	for _, x := range line[:n] {
-		if !tchar[x] {
-			return 0, 0
-		}
+	if nameLen(line[:n]) < n {
+		return 0, 0
 	}
 	return n, c + 1
 }
+
+// knownLengths has a bit for each length of a name that the parser needs to know.
+const knownLengths = 1<<len("Host") | 1<<len("Expect") | 1<<len("Upgrade") | 1<<len("Connection") | 1<<len("Content-Type") | 1<<len("Content-Length") | 1<<len("Transfer-Encoding")
 
 // classify tells which field the parser needs to know a name is, or -1.
 func classify(name []byte) int {
@@ -232,7 +264,8 @@ func classify(name []byte) int {
 	default:
 		return -1
 	}
-	if string(name) == want || name[0]|0x20 == want[0]|0x20 && equalFold(name, want) {
+	// The last letters differ from those of other common names of the same length; the first ones do not (Accept-*, Co*).
+	if name[len(name)-1]|0x20 == want[len(want)-1] && (string(name) == want || equalFold(name, want)) {
 		return f
 	}
 	return -1

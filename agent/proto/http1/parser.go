@@ -1,6 +1,8 @@
 package http1
 
 import (
+	"bytes"
+
 	"github.com/gnomon-sensor/gnomon/agent/chunk"
 	"github.com/gnomon-sensor/gnomon/agent/proto"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
@@ -158,12 +160,11 @@ func (p *parser) requestLine(h *half, b []byte, at event.Time) (n int, wait bool
 	}
 	m.buf = append(m.buf, b[r.method:c.tEnd]...)
 	m.buf = append(m.buf, '\n')
-	for _, x := range m.buf {
-		if x == 0 {
-			c.signs |= proto.SignNul
-		} else if x == '\r' {
-			c.signs |= proto.SignBareCR
-		}
+	if bytes.IndexByte(m.buf, 0) >= 0 {
+		c.signs |= proto.SignNul
+	}
+	if bytes.IndexByte(m.buf, '\r') >= 0 {
+		c.signs |= proto.SignBareCR
 	}
 	c.head, c.connect = string(b[:r.method]) == "HEAD", string(b[:r.method]) == "CONNECT"
 	h.cur = c
