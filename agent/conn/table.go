@@ -278,11 +278,10 @@ func (t *Table) feed(k *conn, d chunk.Dir, b []byte, at event.Time) {
 		t.keep(s, b)
 		used = t.again(k, d, at)
 	}
-	if used > 0 && len(k.dir[d.Other()].tail) > 0 && k.state == decoding {
-		// What one direction said may be what the other waited for (the answer to CONNECT).
-		for o := d.Other(); k.state == decoding && len(k.dir[o].tail) > 0 && t.again(k, o, at) > 0; {
-			o = o.Other()
-		}
+	// What one direction said may be what the other waited for: the answer to CONNECT.
+	for o := d.Other(); used > 0 && k.state == decoding && len(s.tail)+len(k.dir[o].tail) > 0; {
+		used = t.again(k, o, at)
+		used += t.again(k, d, at)
 	}
 	if k.state == decoding && len(s.tail) > t.cfg.Tail {
 		n := uint64(len(s.tail))
@@ -294,7 +293,7 @@ func (t *Table) feed(k *conn, d chunk.Dir, b []byte, at event.Time) {
 // again offers what is kept of d.
 func (t *Table) again(k *conn, d chunk.Dir, at event.Time) int {
 	s := &k.dir[d]
-	if len(s.tail) < s.need {
+	if len(s.tail) == 0 || len(s.tail) < s.need || k.state != decoding {
 		return 0
 	}
 	used := t.offer(k, s, d, s.tail, at)

@@ -118,8 +118,8 @@ func run(pr *Protocol, mid bool, size func() int, parts ...part) []string {
 				n = min(n, max(1, size()))
 			}
 			used := d.feed(p.dir, b[:n:n], at)
-			for o := p.dir ^ 1; used > 0; o ^= 1 {
-				used = d.again(o, at)
+			for used > 0 {
+				used = d.again(p.dir^1, at) + d.again(p.dir, at)
 			}
 			b = b[n:]
 		}

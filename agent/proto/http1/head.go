@@ -150,9 +150,7 @@ func (h *half) fieldLines(m *msg, b []byte, signs *proto.Signs) (used int, done 
 		}
 	}
 	*signs |= sg
-	if s.read += i; s.read > s.limit && err == nil && !done {
-		err = errLongHead
-	}
+	s.read += i
 	return i, done, err
 }
 

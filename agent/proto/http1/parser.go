@@ -58,6 +58,7 @@ type parser struct {
 	answered    bool       // a response was seen
 	pipelines   bool       // the client sends requests before it has the response to the one before
 	unpaired    bool       // after a loss among pipelined requests: no statuses
+	yield       bool       // what is held of the other direction comes before the rest of this one
 	err         error
 }
 
@@ -68,7 +69,9 @@ func (p *parser) Feed(d proto.Dir, b []byte, at event.Time) (used, need int, err
 		skips := h.state == stResync && !h.inBody
 		orphan := h.cur != nil && h.cur.orphan
 		n, wait := p.step(d, h, b[used:], at)
-		used += n
+		if used += n; n > 0 {
+			p.at, h.last = at, at
+		}
 		switch {
 		case skips:
 			p.c.Unused.Resync += uint64(n)
@@ -80,9 +83,6 @@ func (p *parser) Feed(d proto.Dir, b []byte, at event.Time) (used, need int, err
 		}
 	}
 	p.weigh(h.cur)
-	if used > 0 {
-		p.at, h.last = at, at
-	}
 	return used, 0, p.err
 }
 
@@ -114,7 +114,7 @@ func (p *parser) step(d proto.Dir, h *half, b []byte, at event.Time) (n int, wai
 	case stMaybe:
 		return p.maybe(d, h, b, at)
 	case stHold:
-		return p.hold(h, b, at)
+		return p.hold(h, b)
 	}
 	return p.resync(d, h, b, at)
 }
@@ -239,7 +239,7 @@ func (p *parser) statusLine(h *half, b []byte, at event.Time) (n int, wait bool)
 	if k := min(len(b), len(versionPrefix)); !equalFold(b[:k], versionPrefix[:k]) {
 		return p.noResponse(h, at)
 	}
-	if n = lineEnd(b, h.scan); n == 0 {
+	if n = lineEnd(b, h.scan); n == 0 || n > maxStart {
 		if len(b) > maxStart {
 			return p.noResponse(h, at)
 		}
@@ -313,7 +313,8 @@ func (p *parser) head(d proto.Dir, h *half, b []byte, at event.Time) (n int, wai
 	} else {
 		p.responseHead(h, c, at)
 	}
-	return n, false
+	wait, p.yield = p.yield, false
+	return n, wait
 }
 
 func (p *parser) requestHead(h *half, c *call, at event.Time) {
@@ -371,6 +372,7 @@ func (p *parser) responseHead(h *half, c *call, at event.Time) {
 		p.frame(proto.Response, h, c, bodyNone, 0, at)
 		if h.tunnel = true; q.state == stHold {
 			q.state, q.tunnel = stIdle, true
+			p.yield = true
 		}
 		return
 	case c.head, c.status == 204, c.status == 304:
@@ -378,6 +380,7 @@ func (p *parser) responseHead(h *half, c *call, at event.Time) {
 	}
 	if q := &p.half[proto.Request]; q.state == stHold && c == p.last {
 		q.state = stIdle
+		p.yield = true
 	}
 	p.frame(proto.Response, h, c, kind, n, at)
 	if h.cur != c {
@@ -497,7 +500,8 @@ func (p *parser) chunked(d proto.Dir, h *half, b []byte, at event.Time) (n int, 
 		n, done, err := h.fieldLines(m, b, &c.signs)
 		switch {
 		case err != nil:
-			return p.badChunk(d, h)
+			p.badChunk(d, h)
+			return n, false
 		case !done:
 			return n, true
 		}
@@ -559,7 +563,7 @@ func (p *parser) maybe(d proto.Dir, h *half, b []byte, at event.Time) (n int, wa
 	if k == 0 && len(b) <= window {
 		return 0, true
 	}
-	if r, ok := parseRequestLine(b[:k]); ok && !r.simple {
+	if r, ok := parseRequestLine(b[:k]); ok && !r.simple && k <= window {
 		p.end(d, h, at, false)
 	} else {
 		h.state = h.then
@@ -568,18 +572,17 @@ func (p *parser) maybe(d proto.Dir, h *half, b []byte, at event.Time) (n int, wa
 }
 
 // hold keeps what follows a request for another protocol until the answer, unless it is a request too.
-func (p *parser) hold(h *half, b []byte, at event.Time) (n int, wait bool) {
-	e := emptyLines(b)
-	if couldBeRequest(b[e:]) {
-		if k := lineEnd(b[e:], 0); k > 0 {
-			if r, ok := parseRequestLine(b[e : e+k]); ok && !r.simple {
+func (p *parser) hold(h *half, b []byte) (n int, wait bool) {
+	if n := emptyLines(b); n > 0 {
+		return n, false
+	}
+	if couldBeRequest(b) {
+		if k := lineEnd(b, 0); k > 0 && k <= maxHold {
+			if r, ok := parseRequestLine(b[:k]); ok && !r.simple {
 				h.state = stIdle
 				return 0, false
 			}
 		}
-	}
-	if h.since == 0 {
-		h.since = at
 	}
 	if len(b) > maxHold {
 		p.seek(h)

@@ -88,7 +88,7 @@ func requestIn(line []byte, whole bool) int {
 		m--
 	}
 	switch {
-	case t-m <= maxMethod && t > m && (m == 0 && whole || known(line[m:t])):
+	case t-m <= maxMethod && t > m && isAlpha(line[m]) && (m == 0 && whole || known(line[m:t])):
 		return m
 	case whole && t <= maxMethod && couldBeRequest(line[:t+1]): // lower case, at the start of a line
 		return 0
