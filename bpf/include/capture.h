@@ -59,13 +59,13 @@ static __always_inline void end(struct conn *c, u32 dir)
 	}
 }
 
-static __always_inline void pair_key(const struct ident *id, struct pair_key *k)
+static __always_inline void pair_key(const struct ident *id, u8 role, struct pair_key *k)
 {
 	/* 127/8 or ::1 */
 	bool v4 = id->remote[10] == 0xff && id->remote[11] == 0xff;
 	bool loop = v4 ? id->remote[12] == 127 : id->remote[15] == 1 && id->remote[0] == 0;
 	k->netns = loop ? id->netns : 0;
-	if (id->role == CLIENT) {
+	if (role == CLIENT) {
 		k->cport = id->lport;
 		k->sport = id->rport;
 		__builtin_memcpy(k->client, id->local, 16);
@@ -86,7 +86,7 @@ static __always_inline void connected(struct conn *c)
 	long err;
 	if (!c->id.lport || !c->id.rport || c->id.role == UNKNOWN)
 		return;
-	pair_key(&c->id, &k);
+	pair_key(&c->id, c->id.role, &k);
 	p = bpf_map_lookup_elem(&pairs, &k);
 	if (p) {
 		if (c->id.role == SERVER) {
@@ -111,26 +111,37 @@ static __always_inline void parted(struct conn *c)
 	struct pair_key k = {};
 	if (c->id.role == UNKNOWN || !c->id.rport)
 		return;
-	pair_key(&c->id, &k);
+	pair_key(&c->id, c->id.role, &k);
 	bpf_map_delete_elem(&pairs, &k);
 }
 
 /* is_covered says whether the server's end of this client's connection is seen too. Its birth may come a moment after the
- * client's first bytes, so the first few calls ask again. */
+ * client's first bytes, so the first few calls ask again. A server's end asks for its peer's process in the same way, where
+ * it was not known from the start: the connection was taken over. */
 #define ASK_MAX 4
-static __always_inline bool is_covered(struct conn *c)
+static __always_inline bool is_covered(struct conn *c, u32 pid)
 {
 	struct pair_key k = {};
 	struct pair *p;
+	bool server = c->id.role == SERVER;
 	if (c->covered)
 		return true;
-	if (c->id.role != CLIENT || c->asked >= ASK_MAX)
+	if (c->asked >= ASK_MAX || (server && c->id.peer))
 		return false;
 	c->asked++;
-	pair_key(&c->id, &k);
+	pair_key(&c->id, server ? SERVER : CLIENT, &k);
 	p = bpf_map_lookup_elem(&pairs, &k);
-	if (!p || !p->served)
+	if (!p)
 		return false;
+	if (server) {
+		c->id.peer = p->pid;
+		return false;
+	}
+	if (!p->served)
+		return false;
+	if (!p->pid)
+		p->pid = pid;
+	c->id.role = CLIENT; /* so it is, where that was unknown */
 	c->covered = 1;
 	if (c->told)
 		mark(c, CLOSED, 0, END_COVERED);
@@ -271,7 +282,8 @@ static __always_inline void capture(struct conn *c, struct counters *k, struct c
 	}
 	pos = __sync_fetch_and_add(&c->pos[dir], n);
 	c->events++;
-	if (is_covered(c)) {
+	c->pid = x->pid_tgid >> 32;
+	if (is_covered(c, c->pid)) {
 		lose(k, COVERED, n);
 		return;
 	}
@@ -313,7 +325,10 @@ static __always_inline void capture(struct conn *c, struct counters *k, struct c
 		if (!have) {
 			c->joined = 1;
 		} else {
+			bool known = c->id.role != UNKNOWN;
 			v = sniff(c, s, have, dir);
+			if (!known)
+				connected(c); /* if it is now, the other end learns of it */
 			if (v == SILENT && everything)
 				v = SPEAKS;
 			c->verdict = v;
@@ -337,12 +352,11 @@ static __always_inline void capture(struct conn *c, struct counters *k, struct c
 		c->hello |= 1 << dir;
 		flags = ENCRYPTED;
 	}
-	c->pid = x->pid_tgid >> 32;
 	s->rec.id = c->id;
 	s->rec.pos = pos;
 	s->rec.time = bpf_ktime_get_ns();
 	s->rec.cgroup = bpf_get_current_cgroup_id();
-	s->rec.pid = x->pid_tgid >> 32;
+	s->rec.pid = c->pid;
 	s->rec.tid = x->pid_tgid;
 	s->rec.len = n;
 	s->rec.kind = DATA;

@@ -94,18 +94,28 @@ static __always_inline u8 sniff_response(const u8 *p, u32 n)
 /* How many calls of a stream that was joined in the middle may pass before it is given up. */
 #define JOINED_MAX 64
 
-static __always_inline u8 sniff_joined(struct conn *c, const u8 *p, u32 n)
+static __always_inline void is_role(struct conn *c, u8 role)
+{
+	if (c->id.role == UNKNOWN)
+		c->id.role = role;
+}
+
+static __always_inline u8 sniff_joined(struct conn *c, const u8 *p, u32 n, u32 dir)
 {
 	u8 v;
 	if (n >= 3 && p[0] >= 0x14 && p[0] <= 0x17 && p[1] == 3 && p[2] <= 4)
 		return TLS;
-	if (is_http(p, n))
+	if (is_http(p, n)) {
+		is_role(c, dir == RECEIVED ? CLIENT : SERVER);
 		return SPEAKS;
+	}
 	c->token = 0;
 	v = sniff_request(c, p, n);
 	c->token = 0;
-	if (v == SPEAKS)
+	if (v == SPEAKS) {
+		is_role(c, dir == RECEIVED ? SERVER : CLIENT);
 		return SPEAKS;
+	}
 	if (c->events < JOINED_MAX)
 		return UNDECIDED;
 	u8 *o = bpf_map_lookup_elem(&orders, &c->id.conn);
@@ -119,7 +129,7 @@ __noinline u32 sniff(struct conn *c, struct scratch *s, u32 n, u32 dir)
 	if (!c || !s)
 		return UNDECIDED;
 	if (c->joined || c->id.role == UNKNOWN)
-		return sniff_joined(c, s->data, n);
+		return sniff_joined(c, s->data, n, dir);
 	if ((c->id.role == SERVER) == (dir == RECEIVED))
 		return sniff_request(c, s->data, n);
 	return sniff_response(s->data, n);

@@ -80,8 +80,13 @@ static __always_inline u8 role_of(const struct ident *id)
 static __always_inline void adopt(struct conn *c, struct sock *sk, u64 cookie)
 {
 	u8 state = BPF_CORE_READ((struct sock_common *)sk, skc_state);
-	c->id.conn = cookie;
 	identify(&c->id, sk);
+	if (c->id.conn) {
+		/* the accepted end of an MPTCP connection is established before it has addresses */
+		connected(c);
+		return;
+	}
+	c->id.conn = cookie;
 	if (state == TCP_SYN_SENT) { /* TCP Fast Open: data before the connection stands */
 		c->id.role = CLIENT;
 		return;

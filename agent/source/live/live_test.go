@@ -169,12 +169,13 @@ type seen struct {
 }
 
 type capturing struct {
-	t    *testing.T
-	src  *Source
-	led  ledger.Ledger
-	sink sink
-	stop context.CancelFunc
-	done chan error
+	t     *testing.T
+	src   *Source
+	led   ledger.Ledger
+	sink  sink
+	stop  context.CancelFunc
+	done  chan error
+	ended sync.WaitGroup
 }
 
 func open(t *testing.T, cfg Config) *capturing {
@@ -184,7 +185,13 @@ func open(t *testing.T, cfg Config) *capturing {
 	var err error
 	c.src, err = Open(cfg)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, c.src.Close()) })
+	t.Cleanup(func() {
+		if c.stop != nil {
+			c.stop()
+			c.ended.Wait()
+		}
+		require.NoError(t, c.src.Close())
+	})
 	return c
 }
 
@@ -195,7 +202,7 @@ func (c *capturing) run() *capturing {
 	for i := range handlers {
 		handlers[i] = &c.sink
 	}
-	go func() { c.done <- c.src.Run(ctx, handlers) }()
+	c.ended.Go(func() { c.done <- c.src.Run(ctx, handlers) })
 	return c
 }
 
@@ -468,9 +475,43 @@ func TestConnectionsOlderThanTheSourceAreTakenOver(t *testing.T) {
 				for _, c := range got {
 					require.NotZero(t, c.Flags&chunk.TakenOver)
 				}
+				require.EqualValues(t, x.cmd.Process.Pid, got[len(got)-1].PeerPID)
 				require.EqualValues(t, len(req)+len(res), s.ledger.Bytes.Lost["covered"])
 			})
 		}
+	}
+}
+
+func TestWhichEndIsTheServerIsLearntFromWhatIsSaid(t *testing.T) {
+	needRoot(t)
+	for _, b := range both {
+		t.Run(b.String(), func(t *testing.T) {
+			x := start(t, runtime.GOARCH, "-rounds", "3", "held") // nobody listens any more
+			require.Equal(t, "ready", x.line())
+			s, _ := watch(t, whole(b), func(*capturing) *traffic {
+				x.say("go")
+				return x.wait()
+			})
+			var server, client []chunk.Chunk
+			for _, c := range s.of(x.port) {
+				if c.Local.Port() == x.port {
+					server = append(server, c)
+				} else {
+					client = append(client, c)
+				}
+			}
+			req, res := dialogue(0, 3, 900)
+			have, _ := stream(t, server, chunk.Received)
+			require.Equal(t, string(req), string(have))
+			have, _ = stream(t, server, chunk.Sent)
+			require.Equal(t, string(res), string(have))
+			require.Equal(t, chunk.Server, server[0].Role)
+			// the client's end was sent up until it was known to be covered, and then taken back
+			last := client[len(client)-1]
+			require.Equal(t, chunk.Close, last.Kind)
+			require.NotZero(t, last.Flags&chunk.EndCovered)
+			require.LessOrEqual(t, len(client), 3)
+		})
 	}
 }
 
@@ -501,9 +542,9 @@ func TestWhatThePayloadBudgetCutsIsAGapOfItsLength(t *testing.T) {
 
 func TestTheBudgetOfAServiceCanBeSetWhileItRuns(t *testing.T) {
 	needRoot(t)
-	x := start(t, runtime.GOARCH, "-size", "8000", "held")
-	require.Equal(t, "ready", x.line())
-	s, _ := watch(t, Config{}, func(c *capturing) *traffic {
+	s, x := watch(t, Config{}, func(c *capturing) *traffic {
+		x := start(t, runtime.GOARCH, "-size", "8000", "held")
+		require.Equal(t, "ready", x.line())
 		c.src.Budget(x.port, 5000)
 		x.say("go")
 		return x.wait()

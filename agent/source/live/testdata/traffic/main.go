@@ -9,6 +9,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/hex"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -442,10 +443,7 @@ func raw() {
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(nil, 1<<20)
 	for i := 0; in.Scan(); i++ {
-		var b []byte
-		if _, err := fmt.Sscanf(in.Text(), "%x", &b); err != nil {
-			fail("input", err)
-		}
+		b := must(hex.DecodeString(in.Text()))
 		from, to := client, server
 		if i%2 == 1 {
 			from, to = server, client
