@@ -59,6 +59,7 @@ type Redactor struct {
 	oddSet   headerSet
 	encoding [2]string // content coding of each direction's body, "" none
 	lost     event.Lost
+	tls      event.TLSFacts
 	segs     []event.Segment
 	key      []byte // scratch: cache keys
 	small    []byte
@@ -122,17 +123,14 @@ func (r *Redactor) ID(c *proto.Conn, x *proto.Exchange) event.ID {
 	return event.ID{Hi: hi, Lo: uint16(lo)}
 }
 
-// Host sets dst's host from x: a service outside of the watched nodes is named by it, before Call has the service's name.
-func (r *Redactor) Host(dst *event.Call, x *proto.Exchange) {
-	dst.Host, _ = r.host(x.Host)
-}
-
-// Call fills dst from x; dst's Service, which values are scoped to, and its Host are set before. dst's slices
+// Call fills dst from x; dst's Service, which values are scoped to, is set before. dst's slices
 // and pointers are borrowed from r until its next call. No raw value is left in dst.
 func (r *Redactor) Call(dst *event.Call, c *proto.Conn, x *proto.Exchange) {
 	scope := r.scope(dst.Service)
 	dst.Rev, dst.State, dst.Time, dst.Protocol = x.Rev, x.State, x.Start, x.Protocol
 	dst.Method = r.method(x.Method)
+	var hostOK bool
+	dst.Host, hostOK = r.host(x.Host)
 	dst.Status = x.Status
 	dst.RequestBytes, dst.ResponseBytes = x.Req.Bytes, x.Res.Bytes
 	if x.FirstByte > x.Start {
@@ -141,7 +139,12 @@ func (r *Redactor) Call(dst *event.Call, c *proto.Conn, x *proto.Exchange) {
 	if x.End > x.Start && (x.Status != 0 || x.State != event.Done) {
 		dst.DurationNS = int64(x.End - x.Start)
 	}
-	dst.TLS = c.TLS
+	if c.TLS != nil {
+		r.tls = *c.TLS
+		r.nameBuf = append(r.nameBuf[:0], c.TLS.SNI...)
+		r.tls.SNI, _ = r.host(r.nameBuf)
+		dst.TLS = &r.tls
+	}
 
 	t := r.target(scope, dst.Service, x.Target, string(x.Method) == "CONNECT")
 	dst.Path, dst.Template = t.segs, t.template
@@ -163,8 +166,8 @@ func (r *Redactor) Call(dst *event.Call, c *proto.Conn, x *proto.Exchange) {
 	}
 	signs |= r.bodies.read(dst, scope, x, &auth)
 	auth.fill(&dst.Auth, x.Start)
-	if _, ok := r.host(x.Host); !ok {
-		r.hostSigns(&signs, x.Host)
+	if !hostOK {
+		signs |= r.scan(x.Host)
 	}
 	dst.Signs = appendSigns(dst.Signs[:0], signs, x.Signs)
 
@@ -177,8 +180,6 @@ func (r *Redactor) Call(dst *event.Call, c *proto.Conn, x *proto.Exchange) {
 		dst.Lost = &r.lost
 	}
 }
-
-func (r *Redactor) hostSigns(h *hostile, host []byte) { *h |= r.scan(host) }
 
 // scope is the key of the values of service.
 func (r *Redactor) scope(service string) sipKey {
@@ -215,4 +216,27 @@ func (r *Redactor) method(b []byte) string {
 		return r.texts.get(b)
 	}
 	return r.name(b)
+}
+
+// Reset makes dst an empty Call that keeps its memory.
+func (r *Redactor) Reset(dst *event.Call) {
+	*dst = event.Call{Params: dst.Params[:0], Signs: dst.Signs[:0], Auth: event.Auth{Scopes: dst.Auth.Scopes[:0]}}
+}
+
+// SubKey is a key for another room, derived from the installation's.
+func (r *Redactor) SubKey(purpose string) [16]byte {
+	_, raw := derive(r.cfg.Key[:], purpose)
+	return raw
+}
+
+// Seed is SubKey as a number.
+func (r *Redactor) Seed(purpose string) uint64 {
+	k, _ := derive(r.cfg.Key[:], purpose)
+	return k.k0
+}
+
+// HostName is what of the host name b may leave; "" when it is none.
+func (r *Redactor) HostName(b string) string {
+	t, _ := r.host([]byte(b))
+	return t
 }

@@ -221,3 +221,21 @@ func (s Set) Count() uint64 {
 	}
 	return uint64(e + 0.5)
 }
+
+// HashOf is the 64-bit hash that stands in a Set for the value whose Param.Hash is hash: the same whether the value was counted
+// from a Call or in a Tally.
+func HashOf(hash string) uint64 {
+	var v uint64
+	for i := range len(hash) {
+		c := uint64(hash[i])
+		if c >= 'a' {
+			c -= 'a' - 10
+		}
+		v = v<<4 | c&15
+	}
+	v ^= v >> 32
+	v *= 0xbf58476d1ce4e5b9
+	v ^= v >> 29
+	v *= 0x94d049bb133111eb
+	return v ^ v>>32
+}
