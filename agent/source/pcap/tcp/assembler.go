@@ -288,13 +288,13 @@ func (a *Assembler) acknowledge(c *conn, h *half, ack uint32) (waits bool) {
 	if p > h.acked {
 		h.acked = p
 	}
-	return n > 1 && h.seen // one more may be the FIN
+	return n > 1 && h.seen && !h.eof // one more may be the FIN
 }
 
 // blockedBy says whether p, of direction d, must wait for bytes of the other direction.
 func (c *conn) blockedBy(d int, p *piece) bool {
 	o := &c.half[d^1]
-	if !p.hasAck || !o.seen {
+	if !p.hasAck || !o.seen || o.eof {
 		return false
 	}
 	if !o.ready {
