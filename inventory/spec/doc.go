@@ -94,8 +94,11 @@ type Response struct {
 // Scheme is a declared way to authenticate.
 type Scheme struct {
 	Name string // as the document calls it
-	// Kinds are the event.AuthKinds that fit it.
+	// Kinds are the event.AuthKinds that fit it; nil: not understood.
 	Kinds []event.AuthKind
+	// In and Param are where a key stands, Param "" for schemes that use the Authorization field.
+	In    event.In
+	Param string
 }
 
 // Schema is what a declaration says of a value. It is a graph: schemas may refer to themselves. Walk it along observed

@@ -178,6 +178,7 @@ func (m *Match) Template() string { return m.Base + m.Op.Path }
 // Set is the documents that cover one service, ready to be matched. It is immutable.
 type Set struct {
 	docs  []*Document // the newest version of a title first
+	bare  bool        // served without the declared prefixes
 	bases []base
 	newer map[*Document]*Document // of an outdated document, the newest of its title
 }
@@ -214,7 +215,7 @@ func NewSet(docs []*Document, paths []string) *Set {
 	for _, d := range s.docs {
 		for i := range d.Ops {
 			for _, prefix := range d.Ops[i].bases(d) {
-				if bare {
+				if s.bare = bare; bare {
 					prefix = ""
 				}
 				s.add(&Match{d, &d.Ops[i], prefix})

@@ -490,6 +490,13 @@ func (c *converter) security(op *openapi3.Operation) [][]spec.Scheme {
 			if c.model.Components != nil {
 				if ref := c.model.Components.SecuritySchemes[name]; ref != nil && ref.Value != nil {
 					s.Kinds = kindsOf(ref.Value)
+					if strings.EqualFold(ref.Value.Type, "apiKey") {
+						s.Param = ref.Value.Name
+						s.In = map[string]event.In{"query": event.InQuery, "cookie": event.InCookie}[strings.ToLower(ref.Value.In)]
+						if s.In == event.InPath { // neither
+							s.In = event.InHeader
+						}
+					}
 				}
 			}
 			all = append(all, s)
