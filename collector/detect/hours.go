@@ -1,0 +1,145 @@
+package detect
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gnomon-sensor/gnomon/inventory/event"
+)
+
+// hours sees people who keep regular hours and are active far outside of them. A person is compared with the own past, and
+// the own past with that of the group: somebody who was never seen at night in a group that works around the clock keeps
+// office hours; somebody who was seen only twice does not.
+type hours struct{}
+
+// dormant sees a credential or workload that was in steady use, fell silent for days, and is used again.
+type dormant struct{}
+
+// hourProfile is when a principal is active, in hours of the day in UTC.
+type hourProfile struct {
+	Count   [24]uint16 // active hours: each counts once, however many calls
+	Total   float64
+	First   int64 // number of the first active hour since 1970
+	Last    int64
+	Gap     int64 // longest silence so far, in hours
+	Days    uint16
+	Day     int64
+	Odd     float64 // calls in hours that were found odd
+	OddHour int64   // when the oddness began
+	Told    int64
+	Revived int64
+}
+
+// learn counts the hour of t, unless it is odd: what an intruder does must not become habit.
+func (h *hourProfile) learn(t event.Time) bool {
+	at := int64(t) / hour
+	if at <= h.Last {
+		return false
+	}
+	if h.Total == 0 {
+		h.First = at
+	} else {
+		h.Gap = max(h.Gap, at-h.Last)
+	}
+	h.Last = at
+	h.Total++
+	h.Count[at%24]++
+	if d := at / 24; d != h.Day {
+		h.Day = d
+		h.Days++
+	}
+	return true
+}
+
+// silence returns the circular range of hours around hour h without any activity, as its length and the distance of h
+// from the nearest activity.
+func (p *hourProfile) silence(h int) (length, near int) {
+	before, after := 0, 0
+	for i := 1; i < 24 && p.Count[(h-i+24)%24] == 0; i++ {
+		before++
+	}
+	for i := 1; i < 24 && p.Count[(h+i)%24] == 0; i++ {
+		after++
+	}
+	if p.Count[h] > 0 {
+		return 0, 0
+	}
+	return before + after + 1, min(before, after) + 1
+}
+
+func (hours) observe(e *Engine, s *sight) {
+	if !s.external || s.p.Anonymous || s.p.Machine || s.cred == nil {
+		return
+	}
+	h := &s.p.Hours
+	at := int64(s.t) / hour
+	odd := false
+	if h.Total >= 20 && h.Days >= 4 && e.warm(e.start) {
+		hourOfDay := int(at % 24)
+		length, near := h.silence(hourOfDay)
+		if length >= 8 && near >= 3 {
+			all, here := 0.0, 0.0
+			for i, n := range s.group.Hours {
+				all += n
+				d := (i - hourOfDay + 24) % 24
+				// hours in the middle of the silence, its edges left out
+				if min(d, 24-d) <= max(1, length/2-3) && h.Count[i] == 0 {
+					here += n
+				}
+			}
+			if all >= 60 {
+				share := (here + 0.5) / (all + 1)
+				individual := -h.Total * math.Log1p(-min(share, 0.9))
+				nobody := here/all < 0.004
+				odd = individual > 6 || nobody
+				if odd {
+					if at-h.OddHour > 3 {
+						h.Odd, h.OddHour = 0, at
+					}
+					h.Odd += s.n
+					if h.Odd >= 3 {
+						e.raise(s, evidence{
+							kind: "off_hours", score: 6 + min(individual, 20) + h.Odd/2, parameter: "hours of activity in UTC",
+							expected: fmt.Sprintf("activity in the hours seen on %d days, none within %d hours of this one", h.Days, near-1),
+							observed: fmt.Sprintf("%.0f calls around %02d:00", h.Odd, hourOfDay), baseline: uint64(h.Total), more: h.Told == at,
+						})
+						h.Told = at
+					}
+				}
+			}
+		}
+	}
+	if !odd && h.learn(s.t) {
+		s.group.Hours[at%24]++
+	}
+}
+
+func (dormant) observe(e *Engine, s *sight) {
+	if s.relay || s.p.Anonymous {
+		return
+	}
+	h := &s.p.Hours
+	at := int64(s.t) / hour
+	if s.p.Machine || s.p.Workload {
+		defer h.learn(s.t)
+	}
+	if h.Revived > 0 && at-h.Revived < 12 {
+		e.raise(s, evidence{kind: "dormant_credential", more: true})
+		return
+	}
+	gap := at - h.Last
+	if h.Total < 10 || gap < 4*24 || gap < 2*h.Gap {
+		return
+	}
+	steady := h.Total / float64(h.Last-h.First+1)
+	surprise := steady * float64(gap)
+	if !s.p.Machine && !s.p.Workload && surprise < 40 || surprise < 12 {
+		return
+	}
+	h.Revived = at
+	e.raise(s, evidence{
+		kind: "dormant_credential", score: min(surprise, 40), parameter: "silence of the credential",
+		expected: fmt.Sprintf("use at least every %d hours, as in %.0f active hours before", max(h.Gap, 1), h.Total),
+		observed: fmt.Sprintf("used again after %d hours", gap), baseline: uint64(h.Total),
+	})
+}

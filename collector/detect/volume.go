@@ -1,0 +1,102 @@
+package detect
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/gnomon-sensor/gnomon/inventory/event"
+)
+
+// volume sees a machine that calls an endpoint far more often than it ever did: beyond the tail of a negative binomial
+// around its mean, and beyond a multiple of the most it ever did in a window of one minute, ten or sixty. What
+// all services see at once (a campaign), what a server only hands on, and what is tried again during an outage do not count.
+type volume struct{}
+
+var volumeWindows = [3]int64{minute, 10 * minute, hour}
+
+type volumeState struct {
+	Win  [3]window
+	Most [3]float64 // most in a window, forgotten slowly
+	Mean [3]float64 // over windows that had any
+	Used [3]float64 // windows that had any
+}
+
+func (volume) observe(e *Engine, s *sight) {
+	if s.ep == nil || s.failed || !s.p.Workload && !s.p.Machine {
+		return
+	}
+	st := &s.pr.Volume
+	suspect := e.suspected(s.p)
+	for i, length := range volumeWindows {
+		ended, had := st.Win[i].roll(s.t, length)
+		if ended > 0 && had > 0 && !suspect {
+			st.Most[i] *= decay(ended, length)
+			if st.Used[i] >= 20 {
+				had = min(had, 2*st.Most[i]+5) // slow growth becomes normal, a surge does not
+			}
+			st.Most[i] = max(st.Most[i], had)
+			st.Used[i]++
+			st.Mean[i] += (had - st.Mean[i]) / min(st.Used[i], 200)
+		}
+		st.Win[i].N += s.n
+	}
+	if s.pairAge < 3*day || st.Used[2] < 3 {
+		return
+	}
+	factor := 0.0
+	for i, length := range volumeWindows {
+		n := st.Win[i].sliding(s.t, length)
+		if n < 2.5*st.Most[i]+8 {
+			continue
+		}
+		if factor == 0 {
+			factor = e.shared.factor()
+			if s.w != nil && s.w.Served > 0 && s.w.InMost > 0 {
+				factor = max(factor, s.w.Inbound.sliding(s.t, 10*minute)/s.w.InMost)
+			}
+		}
+		mean := max(st.Mean[i], st.Most[i]/2) * factor
+		x := negativeBinomialTail(n, mean, 4)
+		if n < (2.5*st.Most[i]+8)*factor || x < 4 {
+			continue
+		}
+		e.raise(s, evidence{
+			kind: "volume_surge", score: min(10+2*x, 60), first: max(s.pr.First, s.t-event.Time(length)), parameter: "calls in " + span(length),
+			expected: fmt.Sprintf("about %.1f, at most %.0f", st.Mean[i], st.Most[i]), observed: fmt.Sprintf("%.0f", n), baseline: uint64(st.Used[i]),
+		})
+		return
+	}
+}
+
+// shared is how much busier than ever the services are, all together: the median over services, so that an attack on one
+// does not excuse itself.
+type shared struct {
+	Factor float64
+	At     event.Time
+}
+
+func (x *shared) factor() float64 { return max(1, x.Factor) }
+
+func (e *Engine) measureShared() {
+	var ratios []float64
+	e.services.each(func(_ uint64, v *service) {
+		if v.Most >= 20 && !v.Outside {
+			ratios = append(ratios, max(v.Ten.sliding(e.now, 10*minute), v.Ten.N)/v.Most)
+		}
+	})
+	if len(ratios) < 3 {
+		e.shared.Factor = 1
+		return
+	}
+	slices.Sort(ratios)
+	now := ratios[len(ratios)/2]
+	// quick up, slowly down: a campaign is not over with one quiet minute
+	if now > e.shared.Factor {
+		e.shared.Factor = now
+	} else {
+		elapsed := float64(e.now-e.shared.At) / float64(hour)
+		e.shared.Factor = now + (e.shared.Factor-now)*math.Exp(-elapsed)
+	}
+	e.shared.At = e.now
+}

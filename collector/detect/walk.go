@@ -1,0 +1,153 @@
+package detect
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gnomon-sensor/gnomon/inventory/event"
+)
+
+// walk sees one principal over many distinct objects: more than its peers on the same endpoint and more than its own
+// habit, or with many of them refused. On an endpoint that needs a credential that is enumeration (BOLA), on an open one
+// scraping.
+type walk struct{}
+
+type walkState struct {
+	Hour   int64
+	IDs    few
+	Extra  float64 // distinct values that only a Tally's estimate tells of
+	Calls  float64
+	Denied float64 // 403, 404
+	Most   float64 // habit: most distinct in an hour, forgotten slowly
+	Hours  float64 // hours with calls
+	At     int64   // hour of the last forgetting
+}
+
+// idSource says which parameters name objects.
+type idSource struct {
+	Query bool // no path parameter was ever seen, so numbers and UUIDs of the query count
+	Path  bool
+}
+
+func (walk) observe(e *Engine, s *sight) {
+	if s.ep == nil || s.relay {
+		return
+	}
+	ep := s.ep
+	id, found := uint64(14695981039346656037), false
+	for i := range s.c.Params {
+		p := &s.c.Params[i]
+		if p.In == event.InPath || p.In == event.InQuery && !ep.IDs.Path && p.Kind != event.KindString {
+			id, found = (id^hash(p.Hash))*1099511628211, true
+			ep.IDs.Path = ep.IDs.Path || p.In == event.InPath
+		}
+	}
+	extra := 0.0
+	if s.c.Sums != nil {
+		for i := range s.c.Sums.Distinct {
+			d := &s.c.Sums.Distinct[i]
+			if d.In == event.InPath || d.In == event.InQuery && !ep.IDs.Path {
+				extra, found = max(extra, float64(d.Values.Count())), true
+			}
+		}
+	}
+	if !found {
+		return
+	}
+	st := &s.pr.Walk
+	suspect := e.suspected(s.p)
+	at := int64(s.t) / hour
+	if at > st.Hour {
+		st.close(ep, at, suspect)
+	}
+	if extra > 0 {
+		st.Extra += extra
+	} else {
+		st.IDs.add(id)
+	}
+	st.Calls += s.n
+	refused := s.c.Status == 403 || s.c.Status == 404
+	if refused {
+		st.Denied += s.n
+	}
+	if !suspect {
+		ep.Fails.Share.add(s.n, refused)
+	}
+	d := st.IDs.count() + st.Extra
+	if d < 6 || !e.warm(e.start) || !e.warm(ep.First) || s.p.Workload && s.w.Served > 0 && s.w.Relayed > 0 {
+		return
+	}
+	score, expected, baseline := 0.0, "", 0.0
+	established := s.pairAge > 2*day && st.Hours >= 6
+	over, all := ep.Peers.over(d / 2)
+	switch {
+	case established:
+		if d > 2.5*st.Most+8 {
+			score = 6 + d/(st.Most+1)
+			expected, baseline = fmt.Sprintf("at most %.0f, as in %.0f hours before", st.Most, st.Hours), st.Hours
+		}
+	case s.p.Machine || s.p.Workload:
+		return
+	}
+	shared := e.shared.factor()
+	if (!established || st.Most < 12) && !s.p.Machine && !s.p.Workload && all >= 200 && d >= 10 && d > 2.2*shared*ep.Peers.quantile(0.999)+4 && d > 2*st.Most+4 {
+		x := math.Log((all + 1) / (over + 1))
+		if x > score {
+			score, baseline = x+d/10, all
+			expected = fmt.Sprintf("at most %.0f, as in 999 of 1,000 hours of its peers", ep.Peers.quantile(0.999))
+		}
+	}
+	if st.Denied >= 5 && !s.p.Machine {
+		p := ep.Fails.Share.at(0.02, 100)
+		if x := binomialTail(st.Denied, st.Calls, min(3*p, 0.5)); x > 10 && x > score {
+			score, expected, baseline = x, fmt.Sprintf("%.1f %% refused or not there", 100*p), ep.Fails.Share.All
+		}
+	}
+	if score < 6 {
+		return
+	}
+	kind := "enumeration"
+	if ep.WithAuth < 0.7*ep.N {
+		kind = "scraping"
+	}
+	e.raise(s, evidence{
+		kind: kind, score: score, first: s.t - event.Time(int64(s.t)%hour), parameter: "distinct objects in an hour", expected: expected,
+		observed: fmt.Sprintf("%.0f in %.0f calls, %.0f of them refused or not there", d, st.Calls, st.Denied), baseline: uint64(baseline),
+	})
+}
+
+// close ends an hour: what was seen becomes habit, unless an incident explains it.
+func (st *walkState) close(ep *endpoint, at int64, suspect bool) {
+	if d := st.IDs.count() + st.Extra; d > 0 && !suspect {
+		if st.Hours < 6 || st.Most < 12 || d < st.Most {
+			if st.Most < 40 {
+				ep.Peers.add(d)
+			}
+		}
+		if st.At > 0 {
+			st.Most *= decay(at-st.At, hour)
+		}
+		st.At = at
+		if st.Hours >= 12 {
+			d = min(d, 2*st.Most+4) // habits change slowly
+		}
+		st.Most = max(st.Most, d)
+		st.Hours++
+	}
+	st.Hour, st.IDs, st.Extra, st.Calls, st.Denied = at, few{}, 0, 0, 0
+}
+
+func (h *tail) quantile(q float64) float64 {
+	all := 0.0
+	for _, n := range h {
+		all += float64(n)
+	}
+	rest := all * (1 - q)
+	for i := len(h) - 1; i > 0; i-- {
+		rest -= float64(h[i])
+		if rest < 0 {
+			return math.Exp2(float64(i) / 4)
+		}
+	}
+	return 1
+}
