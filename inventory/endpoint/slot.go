@@ -1,0 +1,207 @@
+package endpoint
+
+import (
+	"slices"
+
+	"github.com/gnomon-sensor/gnomon/inventory/event"
+)
+
+// A slot is what one parameter segment of a template stands for: values that are free ({id}), or that follow a pattern
+// of pieces ({id}.json, {from}..{to}, report-{date}.pdf).
+type slot struct {
+	groups []*group
+	pieces []slotPiece // nil: the whole segment is the parameter
+}
+
+type slotPiece struct {
+	sep     string
+	token   uint64 // of a piece that is always the same; 0: a parameter, or nothing
+	text    string
+	literal bool
+	kinds   uint32
+}
+
+// slots sorts the groups that were judged parameters into slots, the free one last.
+func slots(groups []group) []slot {
+	var free slot
+	var parted []*group
+	var calls, textual uint64
+	params := 0
+	for i := range groups {
+		g := &groups[i]
+		if !g.param {
+			continue
+		}
+		params++
+		calls += g.calls
+		if len(g.parts) > 0 {
+			parted = append(parted, g)
+		} else {
+			free.groups = append(free.groups, g)
+			if Learnable(g.kind) {
+				textual += g.calls
+			}
+		}
+	}
+	if params == 0 {
+		return nil
+	}
+	var out []slot
+	for len(parted) > 0 {
+		// all that are joined like the first
+		var alike, other []*group
+		for _, g := range parted {
+			if sameJoins(g.parts, parted[0].parts) {
+				alike = append(alike, g)
+			} else {
+				other = append(other, g)
+			}
+		}
+		parted = other
+		if made := patterns(alike, calls); made != nil {
+			out = append(out, made...)
+		} else {
+			free.groups = append(free.groups, alike...)
+		}
+	}
+	if len(free.groups) > 0 {
+		out = append(out, free)
+	}
+	return out
+}
+
+func sameJoins(a, b []event.Part) bool {
+	return slices.EqualFunc(a, b, func(x, y event.Part) bool {
+		return x.Sep == y.Sep && (x.Kind == event.KindEmpty) == (y.Kind == event.KindEmpty)
+	})
+}
+
+// patterns makes slots of groups whose segments are joined alike, or nil when the joins are part of free values: slugs
+// with a number, user names with a dot. calls is how many the whole place has.
+func patterns(gs []*group, calls uint64) []slot {
+	parts := gs[0].parts
+	pieces := make([]slotPiece, len(parts))
+	var sum uint64
+	for _, g := range gs {
+		sum += g.calls
+	}
+	typed, fixed, distinct := 0, 0, 0
+	for k := range parts {
+		p := slotPiece{sep: parts[k].Sep, token: parts[k].Token, text: parts[k].Text, literal: Learnable(parts[k].Kind)}
+		values := map[uint64]struct{}{}
+		anyTyped := false
+		for _, g := range gs {
+			q := &g.parts[k]
+			p.kinds |= 1 << q.Kind
+			if Learnable(q.Kind) {
+				values[q.Token] = struct{}{}
+			} else if q.Kind != event.KindEmpty {
+				anyTyped = true
+			}
+			if q.Token != p.token {
+				p.literal = false
+			}
+			if p.text == "" {
+				p.text = q.Text
+			}
+		}
+		if anyTyped {
+			typed++
+			p.literal = false
+		} else if p.literal {
+			fixed++
+		}
+		if !p.literal {
+			p.token, p.text = 0, ""
+		}
+		distinct = max(distinct, len(values))
+		pieces[k] = p
+	}
+	last := parts[len(parts)-1]
+	whole := sum*5 >= calls*3
+	plain := true // joined as names are
+	for _, p := range parts {
+		if p.Sep != "" && p.Sep != "." && p.Sep != "-" && p.Sep != "_" {
+			plain = false
+		}
+	}
+	switch {
+	case typed > 0 && fixed > 0 && last.Kind != event.KindEmpty && pieces[len(pieces)-1].literal && parts[len(parts)-1].Sep == ".":
+		// {id}.json
+	case typed > 0 && !plain:
+		// {a},{b}, items('{id}'), {id}:cancel
+		if last.Sep == ":" && Learnable(last.Kind) {
+			return verbs(gs, pieces)
+		}
+	case typed > 0 && whole && len(parts) == 2 && last.Sep == ".":
+		// {sha}.{format}
+	case typed > 0 && whole && fixed > 0:
+		// report-{date}.pdf
+	case typed == 0 && !plain && whole && len(gs) > 1:
+		// {from}..{to}
+	case typed == 0 && len(gs) > 2 && whole && pieces[len(pieces)-1].literal && gs[0].kind == event.KindFile:
+		// {name}.json
+	case typed == 0 && len(parts) == 2 && last.Sep == ".":
+		if s := heads(gs, pieces); s != nil {
+			return s
+		}
+		return nil
+	default:
+		return nil
+	}
+	return []slot{{groups: gs, pieces: pieces}}
+}
+
+// splitBy makes a slot of each value of piece k, which becomes a literal.
+func splitBy(gs []*group, pieces []slotPiece, k int) []slot {
+	var out []slot
+	for _, g := range gs {
+		tok := g.parts[k].Token
+		i := slices.IndexFunc(out, func(s slot) bool { return s.pieces[k].token == tok })
+		if i < 0 {
+			ps := slices.Clone(pieces)
+			ps[k].literal, ps[k].token, ps[k].text = true, tok, g.parts[k].Text
+			out = append(out, slot{pieces: ps})
+			i = len(out) - 1
+		}
+		out[i].groups = append(out[i].groups, g)
+	}
+	return out
+}
+
+// verbs: {id}:cancel and {id}:undelete are different operations (AIP-136 custom methods).
+func verbs(gs []*group, pieces []slotPiece) []slot { return splitBy(gs, pieces, len(pieces)-1) }
+
+// heads: entities.{name} and features.{name}, where what stands before the dot is always an API word and what stands
+// behind it hardly ever is one.
+func heads(gs []*group, pieces []slotPiece) []slot {
+	listed, tails := 0, map[uint64]struct{}{}
+	for _, g := range gs {
+		if g.parts[0].Shape.Word != 0 {
+			listed++
+		}
+		if t := &g.parts[1]; t.Shape.Hits == 0 {
+			tails[t.Token] = struct{}{}
+		}
+	}
+	if listed*10 < len(gs)*9 || len(tails) < 2 {
+		return nil
+	}
+	return splitBy(gs, pieces, 0)
+}
+
+// matches says whether the pieces of s are those of the slot.
+func (p pieceSet) matches(s *event.Segment) bool {
+	if len(s.Parts) != len(p) {
+		return false
+	}
+	for k := range p {
+		q := &s.Parts[k]
+		if q.Sep != p[k].sep || p[k].literal && q.Token != p[k].token || (q.Kind == event.KindEmpty) != (p[k].kinds == 1<<event.KindEmpty) {
+			return false
+		}
+	}
+	return true
+}
+
+type pieceSet []slotPiece
