@@ -258,6 +258,22 @@ struct call {
 	u64 pid_tgid;
 };
 
+/* is_over accounts for a call on a connection of which nothing more is sent up. First of all checks: both ends of a
+ * connection on this host pay for the hook, and only one is captured. */
+static __always_inline bool is_over(struct conn *c, struct counters *k, u32 n)
+{
+	if (c->covered) {
+		lose(k, COVERED, n);
+		return true;
+	}
+	if (c->verdict == SILENT) {
+		k->blind[BLIND_OTHER].bytes += n;
+		lose(k, NOT_DECODED, n);
+		return true;
+	}
+	return false;
+}
+
 /* capture accounts for one socket call of n > 0 bytes and sends up what of it is wanted. */
 static __always_inline void capture(struct conn *c, struct counters *k, struct call *x)
 {
@@ -287,12 +303,9 @@ static __always_inline void capture(struct conn *c, struct counters *k, struct c
 		lose(k, COVERED, n);
 		return;
 	}
-	if (c->verdict == SILENT || (c->verdict == TLS && (c->hello & (1 << dir)))) {
+	if (c->verdict == TLS && (c->hello & (1 << dir))) {
+		k->blind[BLIND_TLS].bytes += n;
 		lose(k, NOT_DECODED, n);
-		if (c->verdict == TLS)
-			k->blind[BLIND_TLS].bytes += n;
-		else
-			k->blind[BLIND_OTHER].bytes += n;
 		return;
 	}
 	if (x->blind) {

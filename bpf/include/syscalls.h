@@ -32,11 +32,12 @@ struct args {
 
 #if defined(__TARGET_ARCH_x86)
 
-/* args_of reads the arguments of the system call that regs belong to. They are still there when the call returns. */
+/* ARGS_OF reads the arguments of the system call that regs belong to. They are still there when the call
+ * returns. read is how the caller may read kernel memory. */
 #define ARGS_OF(x, task, regs, read)                                                                                       \
 	do {                                                                                                               \
 		(x)->nr = read(regs, orig_ax);                                                                             \
-		(x)->compat = (BPF_CORE_READ((struct task_struct *)(task), thread_info.status) & 2) != 0; /* TS_COMPAT */  \
+		(x)->compat = (read(task, thread_info.status) & 2) != 0; /* TS_COMPAT */                                   \
 		if ((x)->compat) {                                                                                         \
 			(x)->a[0] = (u32)read(regs, bx);                                                                   \
 			(x)->a[1] = (u32)read(regs, cx);                                                                   \
@@ -94,7 +95,7 @@ static __always_inline u32 form_of(u32 nr, u32 compat)
 #define ARGS_OF(x, task, regs, read)                                                                                       \
 	do {                                                                                                               \
 		(x)->nr = read(regs, syscallno);                                                                           \
-		(x)->compat = (BPF_CORE_READ((struct task_struct *)(task), thread_info.flags) >> 22) & 1; /* TIF_32BIT */  \
+		(x)->compat = (read(task, thread_info.flags) >> 22) & 1; /* TIF_32BIT */                                   \
 		(x)->a[0] = read(regs, orig_x0);                                                                           \
 		(x)->a[1] = read(regs, regs[1]);                                                                           \
 		(x)->a[2] = read(regs, regs[2]);                                                                           \

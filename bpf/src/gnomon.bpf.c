@@ -254,6 +254,8 @@ static __always_inline int on_length(struct sock *sk, int ret, int flags, u32 di
 		lose(k, COPY_FAULT, ret);
 		return 0;
 	}
+	if (is_over(c, k, ret))
+		return 0;
 	if (!c->id.rport)
 		adopt(c, sk, bpf_get_socket_cookie(sk));
 	x.dir = dir;
@@ -266,9 +268,6 @@ static __always_inline int on_length(struct sock *sk, int ret, int flags, u32 di
 			x.has_seq = 1;
 		}
 	}
-	if (c->verdict == SILENT || c->covered)
-		goto out; /* no need to look for the buffer */
-
 	task = bpf_get_current_task_btf();
 	if (task->flags & (PF_KTHREAD | PF_IO_WORKER)) {
 		x.why = WHY_FAULT;
@@ -360,7 +359,7 @@ __noinline int one(struct conn *c, struct call *x)
 		return 0;
 	k->captured.n++;
 	k->captured.bytes += x->n;
-	if (is_own(k, x->pid_tgid, x->n))
+	if (is_own(k, x->pid_tgid, x->n) || is_over(c, k, x->n))
 		return 0;
 	capture(c, k, x);
 	return 0;
