@@ -158,7 +158,7 @@ func (c *Client) Endpoint(ctx context.Context, name, service string) (d inventor
 
 // Calls asks for recent calls.
 func (c *Client) Calls(ctx context.Context, q inventory.Query, after uint64, limit int) ([]store.Sequenced, uint64, error) {
-	q.Limit = min(limit, pageLimit)
+	q.Limit = limit
 	v := values(q)
 	v.Set("after", strconv.FormatUint(after, 10))
 	var p CallsPage

@@ -27,7 +27,7 @@ type param struct {
 var (
 	serviceParam = param{name: "service", kind: "string", about: "a service, or the beginning of some with * at the end"}
 	sinceParam   = param{name: "since", kind: "string", about: "seen at or after this RFC 3339 time"}
-	limitParam   = param{name: "limit", kind: "integer", about: "at most so many, 1000 by default and at most"}
+	limitParam   = param{name: "limit", kind: "integer", about: "at most so many, 1000 by default and at most (of calls 10000)"}
 	afterParam   = param{name: "after", kind: "integer", about: "above this sequence number"}
 	stateParam   = param{name: "state", kind: "string", about: "one of " + strings.Join(inventory.States, ", ")}
 	probesParam  = param{name: "probes", kind: "boolean", about: "with endpoints that only health checks and metric scrapes call"}
@@ -113,13 +113,14 @@ func schema(t reflect.Type, all object) object {
 	case reflect.Map:
 		return object{"type": "object", "additionalProperties": schema(t.Elem(), all)}
 	case reflect.Struct:
-		if _, known := all[t.Name()]; !known {
-			all[t.Name()] = object{} // one that holds itself ends here
+		name := t.String() // with its package: event.Param is not inventory.Param
+		if _, known := all[name]; !known {
+			all[name] = object{} // one that holds itself ends here
 			properties, required := object{}, []string{}
 			fields(t, all, properties, &required)
-			all[t.Name()] = object{"type": "object", "properties": properties, "required": required}
+			all[name] = object{"type": "object", "properties": properties, "required": required}
 		}
-		return object{"$ref": "#/components/schemas/" + t.Name()}
+		return object{"$ref": "#/components/schemas/" + name}
 	}
 	return object{"type": "integer"}
 }
@@ -135,7 +136,9 @@ func fields(t reflect.Type, all, properties object, required *[]string) {
 			fields(f.Type, all, properties, required)
 			continue
 		}
-		properties[name] = schema(f.Type, all)
+		if properties[name] = schema(f.Type, all); strings.Contains(options, ",string") || options == "string" {
+			properties[name] = object{"type": "string"}
+		}
 		if !strings.Contains(options, "omit") {
 			*required = append(*required, name)
 		}

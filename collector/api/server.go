@@ -233,7 +233,7 @@ func query(r *http.Request, known ...string) (q inventory.Query, after uint64, e
 	if err := q.Check(); err != nil {
 		return q, 0, badRequest{err}
 	}
-	if q.Limit == 0 || q.Limit > pageLimit {
+	if q.Limit == 0 {
 		q.Limit = pageLimit
 	}
 	return q, after, nil
@@ -251,6 +251,7 @@ func (s *server) services(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	q.Limit = min(q.Limit, pageLimit)
 	rows, total, err := s.inv.Services(r.Context(), q)
 	if err != nil {
 		return err
@@ -263,6 +264,7 @@ func (s *server) endpoints(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	q.Limit = min(q.Limit, pageLimit)
 	rows, total, err := s.inv.Endpoints(r.Context(), q)
 	if err != nil {
 		return err
@@ -291,7 +293,7 @@ func (s *server) calls(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list, last, err := s.inv.Calls(r.Context(), q, after, q.Limit)
+	list, last, err := s.inv.Calls(r.Context(), q, after, min(q.Limit, store.KeepCalls))
 	if err != nil {
 		return err
 	}
