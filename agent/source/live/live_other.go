@@ -25,6 +25,12 @@ func (*Source) Close() error { return nil }
 // Facts is empty.
 func (*Source) Facts() Facts { return Facts{Arch: runtime.GOARCH} }
 
+// PID is 0.
+func (*Source) PID() uint32 { return 0 }
+
+// Failures is nil.
+func (*Source) Failures() map[string]uint64 { return nil }
+
 // Processes is nil.
 func (*Source) Processes() *process.Table { return nil }
 

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +31,9 @@ import (
 // needRoot skips where live capture cannot work. GNOMON_TEST_STRICT makes that a failure.
 func needRoot(t *testing.T) {
 	t.Helper()
+	if os.Getenv("GNOMON_LIVE_UNPRIVILEGED") != "" {
+		return
+	}
 	if err := checkHost(); err != nil {
 		if os.Getenv("GNOMON_TEST_STRICT") != "" {
 			t.Fatal(err)
@@ -482,6 +486,51 @@ func TestConnectionsOlderThanTheSourceAreTakenOver(t *testing.T) {
 	}
 }
 
+func TestConnectionsOfOtherNetworkNamespacesAreSeenAndTakenOver(t *testing.T) {
+	needRoot(t)
+	for _, b := range both {
+		t.Run(b.String(), func(t *testing.T) {
+			x := start(t, runtime.GOARCH, "-netns", "-rounds", "2", "taken")
+			require.Equal(t, "ready", x.line())
+			var y *traffic
+			s, _ := watch(t, whole(b), func(*capturing) *traffic {
+				x.say("go")
+				y = run(t, "-netns", "exchange")
+				return x.wait()
+			})
+			req, res := dialogue(1, 2, 900)
+			got := s.isWhole(x.port, req, res)
+			require.NotZero(t, got[0].Flags&chunk.TakenOver)
+			req, res = dialogue(0, 1, 900)
+			require.NotEqual(t, got[0].NetNS, s.isWhole(y.port, req, res)[0].NetNS)
+		})
+	}
+}
+
+func TestWhatGoesThroughIoUringIsAGapAndABlindSpot(t *testing.T) {
+	needRoot(t)
+	if err := exec.Command(program(t, runtime.GOARCH), "uring").Run(); err != nil {
+		t.Skipf("this kernel has no io_uring: %v", err)
+	}
+	for _, b := range both {
+		t.Run(b.String(), func(t *testing.T) {
+			s, x := watch(t, whole(b), func(*capturing) *traffic { return run(t, "uring") })
+			_, res := dialogue(0, 2, 900)
+			have, _ := stream(t, s.of(x.port), chunk.Sent)
+			require.Len(t, have, len(res))
+			half := len(res) / 2
+			require.Equal(t, make([]byte, half), have[:half])
+			require.Equal(t, string(res[half:]), string(have[half:]), "what follows is at its place")
+			kind := "io_uring"
+			if b == Syscall {
+				kind = "splice" // no hook fires; the sequence numbers show that something passed
+			}
+			require.NotZero(t, s.blind(kind).Count)
+			require.EqualValues(t, half, s.blind(kind).Bytes)
+		})
+	}
+}
+
 func TestWhichEndIsTheServerIsLearntFromWhatIsSaid(t *testing.T) {
 	needRoot(t)
 	for _, b := range both {
@@ -878,6 +927,51 @@ func TestRunRefusesAWrongNumberOfHandlers(t *testing.T) {
 	needRoot(t)
 	c := open(t, Config{})
 	require.ErrorContains(t, c.src.Run(context.Background(), nil), "0 handlers for 1 shards")
+}
+
+func TestWithoutPrivilegesTheErrorSaysWhatToDo(t *testing.T) {
+	needRoot(t)
+	if os.Getenv("GNOMON_LIVE_UNPRIVILEGED") != "" {
+		_, err := Open(Config{})
+		require.ErrorIs(t, err, ErrNotRoot)
+		require.ErrorContains(t, err, "sudo")
+		r := Probe()
+		require.Equal(t, Auto, r.Backend)
+		require.False(t, r.Checks[0].OK)
+		require.NotEmpty(t, r.Checks[0].Next)
+		return
+	}
+	self, err := os.Executable()
+	require.NoError(t, err)
+	b, err := os.ReadFile(self)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o755))
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
+	program := filepath.Join(dir, "live.test")
+	require.NoError(t, os.WriteFile(program, b, 0o755))
+	cmd := exec.Command(program, "-test.run", "^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), "GNOMON_LIVE_UNPRIVILEGED=1", "TMPDIR=/tmp")
+	cmd.Dir = dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+func TestTheProbeTellsWhatThisHostLetsTheSensorSee(t *testing.T) {
+	needRoot(t)
+	r := Probe()
+	require.Equal(t, Socket, r.Backend)
+	require.NotEmpty(t, r.Why)
+	require.NotEmpty(t, r.Kernel)
+	require.NotEmpty(t, r.Misses)
+	names := map[string]Check{}
+	for _, c := range r.Checks {
+		require.True(t, c.OK || c.Next != "" || !c.Needed, "%s fails without a next step", c.Name)
+		names[c.Name] = c
+	}
+	require.True(t, names["backend socket"].OK)
+	require.True(t, names["backend syscall"].OK)
 }
 
 func TestSettingsOutOfRangeAreRefused(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -230,27 +231,95 @@ func (s *Source) attach(name string) error {
 	return nil
 }
 
-// takeOver runs the iterator over the TCP sockets that exist.
+// takeOver runs the iterator over the TCP sockets that exist, of the agent's own network namespace and of those that
+// other processes are in.
 func (s *Source) takeOver() error {
 	it, err := link.AttachIter(link.IterOptions{Program: s.coll.Programs["on_existing"]})
 	if err != nil {
 		return fmt.Errorf("list the sockets that exist: %w", err)
 	}
 	defer it.Close()
-	r, err := it.Open()
-	if err != nil {
-		return fmt.Errorf("list the sockets that exist: %w", err)
+	list := func() error {
+		r, err := it.Open()
+		if err != nil {
+			return fmt.Errorf("list the sockets that exist: %w", err)
+		}
+		defer r.Close()
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			return fmt.Errorf("list the sockets that exist: %w", err)
+		}
+		return nil
 	}
-	defer r.Close()
-	if _, err := io.Copy(io.Discard, r); err != nil {
-		return fmt.Errorf("list the sockets that exist: %w", err)
+	if err := list(); err != nil {
+		return err
 	}
+	others := networks()
+	if len(others) == 0 {
+		return nil
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine, in whichever namespace it is
+		for _, name := range others {
+			f, err := os.Open(name)
+			if err != nil {
+				continue // the process has ended, and with it perhaps the namespace
+			}
+			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
+			f.Close()
+			if err == nil {
+				err = list()
+			}
+			if err != nil {
+				// what is older than the agent there is taken over when it speaks, with its role unknown
+				s.cfg.Log.Debug("sockets of a network namespace not listed", "namespace", name, "err", err)
+			}
+		}
+	}()
+	<-done
 	return nil
+}
+
+// maxNetworks bounds how many network namespaces are gone through at start.
+const maxNetworks = 1024
+
+// networks returns a /proc/PID/ns/net for each network namespace but the agent's own.
+func networks() (names []string) {
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		return nil
+	}
+	known := map[string]bool{own: true}
+	all, err := filepath.Glob("/proc/[0-9]*/ns/net")
+	if err != nil {
+		return nil
+	}
+	for _, name := range all {
+		id, err := os.Readlink(name)
+		if err != nil || known[id] {
+			continue
+		}
+		if known[id] = true; len(known) > maxNetworks {
+			break
+		}
+		names = append(names, name)
+	}
+	return names
 }
 
 // now is the current time as chunks have it.
 func (s *Source) now() event.Time {
 	return event.Time(s.mono + int64(time.Since(s.started)) + s.offset)
+}
+
+// PID is the agent's own process as chunks number it: inside a PID namespace that is not what os.Getpid returns.
+func (s *Source) PID() uint32 {
+	var pid uint32
+	if s.coll.Variables["self"].Get(&pid) != nil {
+		return uint32(os.Getpid())
+	}
+	return pid
 }
 
 // Processes names the processes of chunks, also those that are gone.
@@ -488,25 +557,38 @@ func kernelRelease() string {
 
 // checkHost names what the host lacks before the loader fails on it less clearly.
 func checkHost() error {
-	if os.Geteuid() != 0 && !canBPF() {
+	if !privileged() {
 		return ErrNotRoot
 	}
-	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
+	if _, err := os.Stat(btfPath); err != nil {
 		return ErrNoBTF
 	}
-	if b, err := os.ReadFile("/sys/kernel/security/lockdown"); err == nil && strings.Contains(string(b), "[confidentiality]") {
+	if lockdown() == "confidentiality" {
 		return ErrLockdown
 	}
 	return nil
 }
 
-// canBPF says whether the process has CAP_BPF and CAP_PERFMON.
-func canBPF() bool {
+const btfPath = "/sys/kernel/btf/vmlinux"
+
+// lockdown is the kernel's lockdown mode; empty where it has none.
+func lockdown() string {
+	b, err := os.ReadFile("/sys/kernel/security/lockdown")
+	if err != nil {
+		return ""
+	}
+	_, mode, _ := strings.Cut(string(b), "[")
+	mode, _, _ = strings.Cut(mode, "]")
+	return mode
+}
+
+// privileged says whether the process has CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON.
+func privileged() bool {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if unix.Capget(&hdr, &data[0]) != nil {
 		return false
 	}
 	const bits = 1<<(unix.CAP_BPF-32) | 1<<(unix.CAP_PERFMON-32)
-	return data[1].Effective&bits == bits
+	return data[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0 || data[1].Effective&bits == bits
 }

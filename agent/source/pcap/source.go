@@ -8,6 +8,7 @@ import (
 
 	"github.com/gnomon-sensor/gnomon/agent/chunk"
 	"github.com/gnomon-sensor/gnomon/agent/source/pcap/tcp"
+	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
 
 // Config bounds a Source. The zero value takes the defaults.
@@ -64,6 +65,9 @@ func (s *Source) Close() {
 	s.dec.Flush()
 	s.asm.Close()
 }
+
+// Now returns the packet time that was reached.
+func (s *Source) Now() event.Time { return s.asm.Now() }
 
 // Stats returns the counts so far.
 func (s *Source) Stats() Stats { return Stats{Decode: s.dec.stats, TCP: s.asm.Stats()} }

@@ -22,6 +22,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/gnomon-sensor/gnomon/agent/chunk"
+	"github.com/gnomon-sensor/gnomon/agent/ledger"
 	"github.com/gnomon-sensor/gnomon/agent/proto"
 	"github.com/gnomon-sensor/gnomon/agent/source/accesslog"
 	"github.com/gnomon-sensor/gnomon/agent/source/calls"
@@ -72,6 +73,7 @@ type Config struct {
 	Format  Format // Auto, or what every file is
 	Service string // the callee's name for access logs and HAR, "" to take what the file knows
 	TCP     tcp.Config
+	Ledger  *ledger.Ledger // takes what was captured; nil: no account is kept
 }
 
 // Reader reads files one after the other. It is not safe for concurrent use, but for Progress.
@@ -88,6 +90,9 @@ type Reader struct {
 // New returns a Reader. Close it when all files were read.
 func New(cfg Config, to Targets) *Reader {
 	r := &Reader{cfg: cfg, to: to}
+	if cfg.Ledger != nil && to.Chunks != nil {
+		r.to.Chunks = meter{to.Chunks, cfg.Ledger}
+	}
 	r.emitter = timed{r}
 	return r
 }
@@ -101,11 +106,24 @@ func (t timed) Emit(c *proto.Conn, x *proto.Exchange) {
 	t.r.to.Exchanges.Emit(c, x)
 }
 
+// clocked notes how far time came.
+type clocked struct{ r *Reader }
+
+func (c clocked) Chunk(k *chunk.Chunk) {
+	c.r.newest = max(c.r.newest, k.Time)
+	c.r.to.Chunks.Chunk(k)
+}
+
 // Progress returns how many bytes of the files were read, packed as they are.
 func (r *Reader) Progress() int64 { return r.read.Load() }
 
 // Time returns the time that the recordings came to.
-func (r *Reader) Time() event.Time { return r.newest }
+func (r *Reader) Time() event.Time {
+	if r.pcap != nil {
+		return max(r.newest, r.pcap.Now())
+	}
+	return r.newest
+}
 
 // Open opens a file, "-" being standard input. size is 0 where it is not known.
 func Open(name string) (f io.ReadCloser, size int64, err error) {
@@ -220,7 +238,7 @@ func (r *Reader) file(ctx context.Context, f *File, in io.Reader) error {
 		err = r.pcap.Read(ctx, br)
 	case Chunks:
 		var st record.Stats
-		st, err = record.Read(ctx, br, r.to.Chunks)
+		st, err = record.Read(ctx, br, clocked{r})
 		r.sum.Chunks += st.Chunks
 	case HAR:
 		var st har.Stats

@@ -26,6 +26,7 @@ var (
 	recv   = flag.String("recv", "read", "system call that the server receives with")
 	rounds = flag.Int("rounds", 1, "exchanges, or connections")
 	size   = flag.Int("size", 900, "bytes of each body")
+	netns  = flag.Bool("netns", false, "in a network namespace of its own")
 	room   = flag.Int("room", 700, "bytes that a receive takes at most")
 )
 
@@ -34,10 +35,13 @@ func main() {
 	runtime.LockOSThread()
 	run, ok := map[string]func(){
 		"exchange": exchange, "peek": peek, "sendfile": sendfile, "splice": spliceOut, "splicein": spliceIn,
-		"taken": taken, "short": short, "raw": raw, "halfclose": halfClose, "trunc": trunc, "held": held,
+		"taken": taken, "short": short, "raw": raw, "halfclose": halfClose, "trunc": trunc, "held": held, "uring": uring,
 	}[flag.Arg(0)]
 	if !ok {
 		fail("scenario", fmt.Errorf("unknown: %q", flag.Arg(0)))
+	}
+	if *netns {
+		isolate()
 	}
 	run()
 }
