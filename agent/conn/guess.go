@@ -93,7 +93,7 @@ func guess(client, server []byte) Guess {
 		return SMTP
 	}
 	switch b := server; {
-	case len(b) >= 6 && b[3] == 0 && b[4] == 10 && int(b[0])|int(b[1])<<8|int(b[2])<<16 <= len(b):
+	case len(b) >= 16 && b[1] == 0 && b[2] == 0 && b[3] == 0 && b[4] == 10 && isDigit(b[5]):
 		return MySQL
 	case has(b, "220 "), has(b, "220-"):
 		if has(client, "USER ") || has(client, "AUTH TLS") {
@@ -108,3 +108,5 @@ func guess(client, server []byte) Guess {
 
 func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
 func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
+
+func isDigit(c byte) bool { return c-'0' <= 9 }

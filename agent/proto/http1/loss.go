@@ -28,10 +28,13 @@ func (p *parser) resync(d proto.Dir, h *half, b []byte, at event.Time) (n int, w
 		return n, false
 	}
 	if h.cur != nil {
+		if n > 0 {
+			h.last = at
+		}
 		p.end(d, h, h.last, true)
 	}
 	if d == proto.Response && h.missed {
-		p.skipLost(h)
+		p.skipLost(h, at)
 	}
 	p.seek(h)
 	h.state, h.stray = stIdle, 0
@@ -39,13 +42,13 @@ func (p *parser) resync(d proto.Dir, h *half, b []byte, at event.Time) (n int, w
 }
 
 // skipLost is called when a response begins after others were lost: it decides which request it answers.
-func (p *parser) skipLost(h *half) {
+func (p *parser) skipLost(h *half, at event.Time) {
 	c := p.first
 	if c == nil || c.resDone {
 		return
 	}
 	if p.pipelines && p.n > 1 {
-		p.unpair()
+		p.unpair(at)
 		return
 	}
 	if p.n == 1 && h.lost <= 64 && c.req.has&(1<<fExpect) != 0 {
@@ -58,7 +61,7 @@ func (p *parser) skipLost(h *half) {
 			break
 		}
 	}
-	p.settle(p.at)
+	p.settle(at)
 }
 
 // Gap implements proto.Parser.
@@ -132,7 +135,7 @@ func (p *parser) gapBetween(d proto.Dir, h *half, n uint64, why chunk.Why) {
 	if d == proto.Response {
 		h.missed = p.first != nil && !p.first.resDone
 	} else if p.pipelines {
-		p.unpair() // requests may be among what was lost
+		p.unpair(p.at) // requests may be among what was lost
 	}
 }
 
@@ -172,7 +175,8 @@ func (p *parser) gapInHead(d proto.Dir, h *half, c *call, n uint64, why chunk.Wh
 // End implements proto.Parser.
 func (p *parser) End(d proto.Dir, at event.Time) {
 	h := &p.half[d]
-	if h.cur == nil || h.state == stRaw {
+	if h.scan = 0; h.cur == nil || h.state == stRaw {
+		h.since = 0
 		return
 	}
 	p.end(d, h, h.last, h.state != stClose)

@@ -188,7 +188,7 @@ func (p *parser) begin(at event.Time) *call {
 		p.unpaired = false
 	}
 	if p.n >= p.pr.cfg.Outstanding {
-		p.unpair()
+		p.unpair(at)
 	}
 	c := p.pr.newCall()
 	c.seq = p.seq
@@ -205,7 +205,7 @@ func (p *parser) begin(at event.Time) *call {
 }
 
 // unpair lets all requests go without a status.
-func (p *parser) unpair() {
+func (p *parser) unpair(at event.Time) {
 	p.unpaired = true
 	r := &p.half[proto.Response]
 	if r.cur != nil && !r.cur.orphan {
@@ -216,7 +216,7 @@ func (p *parser) unpair() {
 	for c := p.first; c != nil; c = c.next {
 		c.resDone = true
 	}
-	p.settle(p.at)
+	p.settle(at)
 }
 
 // settle emits and drops the calls at the head of the queue that are done.
