@@ -9,6 +9,7 @@ import (
 
 	"github.com/gnomon-sensor/gnomon/inventory/endpoint"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
+	"github.com/gnomon-sensor/gnomon/inventory/spec"
 )
 
 // Cut is why detail was given up. The set is closed; calls are never among what is given up.
@@ -79,6 +80,8 @@ type Catalog struct {
 	dirtySvc []*service
 	gone     []LeafRecord // that the store could not forget yet
 
+	docs []*spec.Document // declared
+
 	learning sync.Mutex // held by Relearn; taken before mu
 }
 
@@ -93,6 +96,7 @@ type service struct {
 	full      bool // compacting did not help; asked again after the next Relearn
 	dirty     bool
 	learn     learning
+	declared  *spec.Set // nil: no document covers it
 
 	node, workload, process, address string
 	port                             uint16
@@ -120,9 +124,11 @@ type leaf struct {
 	probe     event.Probe
 	tier      Tier
 	dirty     bool
-	fresh     bool  // has counts that the learner lacks
-	merged    bool  // of leaves that had paths, for want of room
-	into      *leaf // what it was merged into
+	fresh     bool               // has counts that the learner lacks
+	merged    bool               // of leaves that had paths, for want of room
+	into      *leaf              // what it was merged into
+	sought    *spec.Set          // that declared was looked up in
+	declared  *endpoint.Template // nil: none declares it
 	group     *endpointGroup
 	fed       multiset // statuses that the learner has had
 	ev        evidence
@@ -133,6 +139,15 @@ func New(cfg Config) *Catalog {
 	cfg = cfg.withDefaults()
 	return &Catalog{cfg: cfg, seed: mix(cfg.Seed, k0), services: map[string]*service{}, names: map[uint64]string{},
 		lasting: map[uint64]lasting{}, seen: newSeen(cfg.SeenCalls)}
+}
+
+// Reseed sets the seed of an empty Catalog to that of the store which it is to be filled from.
+func (c *Catalog) Reseed(seed uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.services) == 0 && c.calls == 0 {
+		c.seed = mix(seed, k0)
+	}
 }
 
 // Apply counts call, once however often it comes; of a call that lasts, its highest revision. call is borrowed. The

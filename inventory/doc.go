@@ -7,6 +7,8 @@
 // bound cuts is detail (which caller, which path), counted, and never the count of calls.
 package inventory
 
+import "github.com/gnomon-sensor/gnomon/inventory/spec"
+
 // Config bounds the Catalog. The zero value of a field takes its default.
 type Config struct {
 	// MaxBytes bounds what leaves and names may take. Default 32 MiB, about 40,000 leaves.
@@ -25,7 +27,9 @@ type Config struct {
 	SeenCalls int
 	// MaxLasting bounds the calls that are open at one time; those beyond keep their numbers of then. Default 16,384.
 	MaxLasting int
-	// Seed keys the hashes of names, so that traffic cannot be made to collide. The store keeps one; 0 is for tests.
+	// Spec says what counts as drift from what is declared.
+	Spec spec.Config
+	// Seed keys the hashes of names, so that traffic cannot be made to collide. A store keeps one of its own and sets it.
 	Seed uint64
 }
 

@@ -420,9 +420,10 @@ const (
 	Attempted Tier = iota
 	Failed
 	Confirmed
+	Unseen // declared, and never called
 )
 
-var tierNames = [...]string{"attempted", "failed", "confirmed"}
+var tierNames = [...]string{"attempted", "failed", "confirmed", "unseen"}
 
 func (t Tier) String() string { return tierNames[min(int(t), len(tierNames)-1)] }
 

@@ -50,6 +50,7 @@ func (c *Catalog) Relearn(now bool) []Learned {
 		s.learn.matcher = m
 		s.learn.wait = s.learn.learner.Nodes() / nodesPerWait
 		s.full = false
+		c.cover(s)
 		c.regroup(s)
 		c.mu.Unlock()
 		found = append(found, Learned{s.name, m})
@@ -122,11 +123,14 @@ func (l *leaf) feedValues(to *endpoint.Learner, buf []event.Segment) []event.Seg
 	return buf
 }
 
-// template says what l is an instance of: what came with the Call when it had no path, else what was learned, else what the kinds of its
+// template says what l is an instance of: what came with the Call when it had no path, else what is declared, else what was learned, else what the kinds of its
 // segments say. A word that only a 404 speaks for is no value of a parameter.
 func (s *service) template(l *leaf) endpoint.Template {
 	if l.segs == nil {
 		return fixedTemplate(l.fixed)
+	}
+	if t := s.declaration(l); t != nil {
+		return *t
 	}
 	if m := s.learn.matcher; m != nil {
 		if t, novel := m.Match(l.segs); t != nil && !(novel && l.tier == Attempted) {
@@ -158,6 +162,17 @@ func (c *Catalog) regroup(s *service) {
 		}
 	}
 	c.changes = c.changes[:kept]
+}
+
+// Learned returns the matchers that there are, for an agent that starts.
+func (c *Catalog) Learned() []Learned {
+	var list []Learned
+	for _, s := range c.sorted(&Query{}) {
+		if m := c.Matcher(s.name); m != nil {
+			list = append(list, Learned{s.name, m})
+		}
+	}
+	return list
 }
 
 // Matcher returns the newest matcher of service, nil when nothing was learned.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gnomon-sensor/gnomon/inventory/endpoint"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
+	"github.com/gnomon-sensor/gnomon/inventory/spec"
 )
 
 // Query selects and orders rows. The zero value asks for everything but probes.
@@ -334,17 +335,28 @@ func (c *Catalog) sorted(q *Query) []*service {
 // list does not hold up Apply.
 func (c *Catalog) Endpoints(q Query) ([]Endpoint, int) {
 	rows := []Endpoint{}
-	if q.State != "" && q.State != States[0] {
-		return rows, 0
-	}
-	for _, s := range c.sorted(&q) {
+	var now event.Time
+	for i, s := range c.sorted(&q) {
 		c.mu.Lock()
+		if i == 0 && len(c.docs) > 0 {
+			now = c.newest()
+		}
+		declared := c.compare(s, now)
+		if (q.State == "" || q.State == string(spec.StateOrphan)) && q.Since == 0 {
+			rows = append(rows, orphans(s, declared)...)
+		}
 		for _, g := range s.endpoints {
+			st := state(declared, g)
+			if q.State != "" && q.State != st {
+				continue
+			}
 			ev, probes := g.whole()
 			if max(ev.last, probes.last) < q.Since || ev.calls == 0 && (probes.calls == 0 || !q.Probes) {
 				continue
 			}
-			rows = append(rows, c.row(s, g, &ev, &probes))
+			r := c.row(s, g, &ev, &probes)
+			r.State = st
+			rows = append(rows, r)
 		}
 		c.mu.Unlock()
 	}
@@ -409,9 +421,13 @@ func page[T any](rows []T, q *Query) []T {
 // Services returns the services that q asks for and how many there are without its limit.
 func (c *Catalog) Services(q Query) ([]Service, int) {
 	rows := []Service{}
-	for _, s := range c.sorted(&q) {
+	var now event.Time
+	for i, s := range c.sorted(&q) {
 		c.mu.Lock()
-		r := c.summary(s)
+		if i == 0 && len(c.docs) > 0 {
+			now = c.newest()
+		}
+		r := c.summary(s, c.compare(s, now))
 		c.mu.Unlock()
 		if r.LastSeen >= q.Since && r.Calls+r.Probes > 0 {
 			rows = append(rows, r)
@@ -429,7 +445,7 @@ func (c *Catalog) Services(q Query) ([]Service, int) {
 	return page(rows, &q), len(rows)
 }
 
-func (c *Catalog) summary(s *service) Service {
+func (c *Catalog) summary(s *service, declared *spec.Compared) Service {
 	r := Service{Service: s.name, Workload: s.workload, Process: s.process, Node: s.node}
 	var all evidence
 	var risk risks
@@ -446,11 +462,21 @@ func (c *Catalog) summary(s *service) Service {
 			r.Attempted++
 		} else {
 			r.Endpoints++
-			r.Undeclared++
+			switch spec.State(state(declared, g)) {
+			case spec.StateUndeclared:
+				r.Undeclared++
+			case spec.StateShadow:
+				r.Shadow++
+			case spec.StateZombie:
+				r.Zombie++
+			case spec.StateOrphan:
+				r.Orphan++
+			}
 			risk.endpoint(c, g, &ev)
 		}
 		all.merge(&ev, viewLimit)
 	}
+	r.Orphan += len(orphans(s, declared))
 	r.Hosts = namesOf(c.counted(&all.hosts))
 	r.Calls, r.Errors, r.Callers = all.calls, errorsOf(&all), distinct(&all.callers, all.callerSet)
 	r.Auth = namesOf(c.facts(&all, factAuth, authWord))
@@ -499,6 +525,7 @@ func (c *Catalog) Endpoint(name, service string) (Detail, error) {
 func (c *Catalog) detail(s *service, g *endpointGroup) Detail {
 	ev, probes := g.whole()
 	d := Detail{Endpoint: c.row(s, g, &ev, &probes)}
+	d.State = state(c.compare(s, c.newest()), g)
 	e := &ev
 	if ev.calls == 0 {
 		e = &probes

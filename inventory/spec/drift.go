@@ -132,8 +132,6 @@ type Compared struct {
 // Compare measures a service against documents, of which it takes those that cover it. Without any, every endpoint is
 // undeclared and there is no drift.
 func (c Config) Compare(svc *observe.Service, docs []*Document) Compared {
-	c = c.withDefaults()
-	r := Compared{Service: svc.Service, States: map[string]State{}, Orphans: []Match{}, Drift: []Drift{}}
 	var cover []*Document
 	for _, d := range docs {
 		if d.Covers(svc.Service, svc.Hosts) {
@@ -144,7 +142,13 @@ func (c Config) Compare(svc *observe.Service, docs []*Document) Compared {
 	for i := range svc.Endpoints {
 		paths[i] = svc.Endpoints[i].Template
 	}
-	k := &comparison{cfg: c, svc: svc, set: NewSet(cover, paths), out: &r, used: map[*Operation]usage{}}
+	return c.CompareWith(svc, NewSet(cover, paths))
+}
+
+// CompareWith is Compare with documents that are known to cover the service; set may be nil.
+func (c Config) CompareWith(svc *observe.Service, set *Set) Compared {
+	r := Compared{Service: svc.Service, States: map[string]State{}, Orphans: []Match{}, Drift: []Drift{}}
+	k := &comparison{cfg: c.withDefaults(), svc: svc, set: set, out: &r, used: map[*Operation]usage{}}
 	for i := range svc.Endpoints {
 		e := &svc.Endpoints[i]
 		r.States[e.ID] = k.endpoint(e)
@@ -158,6 +162,7 @@ func (c Config) Compare(svc *observe.Service, docs []*Document) Compared {
 }
 
 type usage struct {
+	endpoints   []string // ids
 	calls       uint64
 	first, last event.Time
 }
@@ -212,6 +217,7 @@ func (k *comparison) endpoint(e *observe.Endpoint) State {
 	if u.first == 0 || e.First != 0 && e.First < u.first {
 		u.first = e.First
 	}
+	u.endpoints = append(u.endpoints, e.ID)
 	u.calls, u.last = u.calls+e.Calls, max(u.last, e.Last)
 	k.used[k.m.Op] = u
 	state := StateDeclared
@@ -267,6 +273,9 @@ func (k *comparison) orphans() {
 			k.e = &observe.Endpoint{Method: op.Method, Template: m.Template(), Operation: op.Selector}
 			k.m = &m
 			if called {
+				for _, id := range u.endpoints {
+					k.out.States[id] = StateOrphan
+				}
 				k.row(Orphan, "", cmp.Or(op.ID, op.Method+" "+m.Template()), "last called "+u.last.String(), observe.Count{Calls: u.calls, First: u.first, Last: u.last},
 					"not called since %s, %d calls before", u.last, u.calls)
 				continue

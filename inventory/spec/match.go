@@ -175,6 +175,26 @@ type Match struct {
 // Template is the declared template with its prefix.
 func (m *Match) Template() string { return m.Base + m.Op.Path }
 
+// Param is a parameter of a declared template: which segment of the whole path it stands in, and as which piece of it.
+type Param struct {
+	Name           string
+	Segment, Piece int
+	Whole          bool // it is the segment
+}
+
+// Params lists the parameters of m.Template() in their order.
+func (m *Match) Params() []Param {
+	skip := strings.Count(m.Base, "/")
+	var list []Param
+	for i := range m.Op.pattern {
+		p := &m.Op.pattern[i]
+		for j, name := range p.names {
+			list = append(list, Param{name, skip + i, j, p.whole()})
+		}
+	}
+	return list
+}
+
 // Set is the documents that cover one service, ready to be matched. It is immutable.
 type Set struct {
 	docs  []*Document // the newest version of a title first
@@ -255,8 +275,18 @@ func (o *Operation) bases(d *Document) []string {
 	return list
 }
 
-// Len is how many documents there are.
-func (s *Set) Len() int { return len(s.docs) }
+// Len is how many documents there are. A nil Set has none.
+func (s *Set) Len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.docs)
+}
+
+// Same says that s and o match alike: the same documents, under the same prefixes.
+func (s *Set) Same(o *Set) bool {
+	return s.Len() == o.Len() && (s.Len() == 0 || s.bare == o.bare && slices.Equal(s.docs, o.docs))
+}
 
 // each calls f with every operation whose path template is an instance of.
 func (s *Set) each(template string, f func(*Match, fit)) {
