@@ -169,6 +169,9 @@ func (c *Collector) Close(ctx context.Context) error {
 	return nil
 }
 
+// Learned is what is known by now, for agents that start.
+func (c *Collector) Learned() []inventory.Learned { return c.cat.Learned() }
+
 // Catalog is the inventory.
 func (c *Collector) Catalog() *inventory.Catalog { return c.cat }
 

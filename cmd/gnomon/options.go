@@ -118,27 +118,13 @@ func openStore(ctx context.Context, path string) (api.Inventory, func(), error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	cat, err := newCatalog(ctx, st, inventory.Config{MaxBytes: 1 << 40}) // it was bounded when it was written
-	if err == nil {
-		var c *collector.Collector
-		if c, err = collector.New(ctx, collector.Config{}, cat, st); err == nil {
-			return c, func() { st.Close() }, nil
-		}
-	}
-	st.Close()
-	return nil, nil, err
-}
-
-// newCatalog returns a Catalog with the seed that st keeps.
-func newCatalog(ctx context.Context, st store.Store, cfg inventory.Config) (*inventory.Catalog, error) {
-	seed, err := st.Secret(ctx, "catalog seed", 8)
+	cat := inventory.New(inventory.Config{MaxBytes: 1 << 40}) // it was bounded when it was written
+	c, err := collector.New(ctx, collector.Config{}, cat, st)
 	if err != nil {
-		return nil, err
+		st.Close()
+		return nil, nil, err
 	}
-	for _, b := range seed {
-		cfg.Seed = cfg.Seed<<8 | uint64(b)
-	}
-	return inventory.New(cfg), nil
+	return c, func() { st.Close() }, nil
 }
 
 func (s *source) client() (*api.Client, error) {

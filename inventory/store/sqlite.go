@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"embed"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -247,8 +248,13 @@ func (s *SQLite) save(ctx context.Context, tx *sql.Tx, b *Batch) error {
 	return nil
 }
 
-// Load hands every service and leaf to c.
+// Load hands every service and leaf to c, and the seed that they were hashed with.
 func (s *SQLite) Load(ctx context.Context, c *inventory.Catalog) error {
+	seed, err := s.Secret(ctx, "catalog seed", 8)
+	if err != nil {
+		return err
+	}
+	c.Reseed(binary.LittleEndian.Uint64(seed))
 	rows, err := s.db.QueryContext(ctx, `SELECT name, node, workload, process, address, port FROM services ORDER BY name`)
 	if err != nil {
 		return explain(s.path, "read", err)

@@ -16,7 +16,7 @@ import (
 // Store keeps what the Catalog hands over. Save is one transaction: all of a batch or nothing.
 type Store interface {
 	Save(context.Context, *Batch) error
-	// Load hands every service and leaf to c.
+	// Load hands every service and leaf to c, which is empty, and the seed that they were hashed with.
 	Load(ctx context.Context, c *inventory.Catalog) error
 	// Calls returns the newest limit calls with a sequence number above after and what q selects by service and time, oldest first,
 	// and the highest sequence number there is.
