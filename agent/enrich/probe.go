@@ -38,7 +38,7 @@ func (e *Enricher) Probe(dst *event.Call, x *proto.Exchange) event.Probe {
 		return event.NoProbe
 	}
 	t := x.Target
-	if len(t) == 0 || len(t) > maxProbePath || t[0] != '/' {
+	if x.Status == 404 || len(t) == 0 || len(t) > maxProbePath || t[0] != '/' {
 		return event.NoProbe
 	}
 	var buf [maxProbePath]byte

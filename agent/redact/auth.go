@@ -57,7 +57,10 @@ func (r *Redactor) authorization(v []byte) credential {
 	case equalFold(scheme, "basic"):
 		return r.basic(rest)
 	case equalFold(scheme, "token") && len(rest) > 0:
-		return r.bearer(afterEquals(rest, "token"))
+		if t := afterEquals(rest, "token"); len(t) > 0 { // Token token="…"
+			rest = t
+		}
+		return r.bearer(rest)
 	case equalFold(scheme, "apikey") || equalFold(scheme, "api-key") || equalFold(scheme, "x-api-key") || equalFold(scheme, "key"):
 		return r.credential(event.AuthAPIKey, rest)
 	case equalFold(scheme, "aws4-hmac-sha256") || equalFold(scheme, "aws4-ecdsa-p256-sha256"):

@@ -13,9 +13,8 @@ import (
 // Bounds of one body. The prefix that parsers keep is 4 KiB by default, so these seldom cut.
 const (
 	maxDepth      = 32
-	maxPlaces     = 256  // different places in one body; further ones are not told apart
+	maxPlaces     = 256  // different places in one body; further ones are left out, and the body counts as cut
 	maxNodes      = 8192 // places known in all; then they are learned anew
-	maxKids       = 192  // keys of one object that are fields; an object with more is a map, its keys are data
 	maxBodyParams = 24
 	maxClasses    = 32 // different (class, place) of one body
 	sampled       = 32 // beyond the budget one body in so many is read
@@ -67,9 +66,8 @@ type place struct {
 	key   string // as the name may leave; "*" for data
 	raw   string // the key as it is in JSON, to know it again
 	next  int32  // the sibling that came after it last time
-	kids  int32
-	first int32 // the kid that came first last time
-	elem  int32 // what stands in the array, 0 unknown
+	first int32  // the kid that came first last time
+	elem  int32  // what stands in the array, 0 unknown
 	about field
 
 	epoch   uint32
@@ -258,7 +256,7 @@ func (b *bodyReader) kid(parent, prev int32, key []byte) int32 {
 func (b *bodyReader) newKid(parent int32, k kidKey, key []byte) int32 {
 	b.text = unescape(b.text[:0], key)
 	name := "*"
-	if b.nodes[parent].kids < maxKids && len(key) <= maxName {
+	if len(key) <= maxName {
 		if t := b.r.name(b.text); t != "" && t[0] != '{' {
 			name = t
 		}
@@ -268,8 +266,6 @@ func (b *bodyReader) newKid(parent int32, k kidKey, key []byte) int32 {
 		if n, ok := b.kids[k]; ok {
 			return n
 		}
-	} else {
-		b.nodes[parent].kids++
 	}
 	p := place{at: b.nodes[parent].at + "." + name, key: name}
 	if name != "*" {

@@ -52,7 +52,7 @@ func (r *Redactor) headers(f []proto.Field) *headerSet {
 			s.hot = append(s.hot, uint16(i))
 		}
 		if len(s.names) < maxHeaders {
-			s.names = append(s.names, r.name(name))
+			s.names = append(s.names, r.headerName(f[i].Name))
 		}
 	}
 	slices.Sort(s.names)
@@ -64,6 +64,14 @@ func (r *Redactor) headers(f []proto.Field) *headerSet {
 		return &r.oddSet
 	}
 	return s
+}
+
+// headerName is what of a field's name may leave, in lower case. It is judged as it came: lower case hides a key among words.
+func (r *Redactor) headerName(b []byte) string {
+	if t := r.name(b); t == "" || t[0] == '{' {
+		return t
+	}
+	return r.name(r.lower(b))
 }
 
 func (r *Redactor) lower(b []byte) []byte {
@@ -227,6 +235,7 @@ func (r *Redactor) readValue(v *value, ro role, scope sipKey, f *proto.Field) {
 	case roleParam:
 		var p event.Param
 		p, v.signs = r.param(scope, event.InHeader, r.lower(f.Name), f.Value)
+		p.Name = r.headerName(f.Name)
 		v.params = append(v.params, p)
 	}
 }

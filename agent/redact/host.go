@@ -101,7 +101,7 @@ func (r *Redactor) label(t, b []byte) []byte {
 		t = append(t, c)
 	}
 	low := t[at:]
-	kind, shape := Classify(low)
+	kind, shape := Classify(b) // as it came: lower case hides a key among words
 	switch {
 	case kind == event.KindInteger && len(low) <= maxRun:
 		return t
@@ -123,15 +123,21 @@ func labelText(b []byte, kind event.Kind) bool {
 	case event.KindHex, event.KindBase64, event.KindRandom:
 		return len(b) < 20
 	}
-	run := 0
+	run, digits, letters := 0, 0, 0
 	for _, c := range b {
-		if classes[c] != cDigit {
-			run = 0
-		} else if run++; run > 8 {
-			return false
+		switch classes[c] {
+		case cDigit:
+			digits++
+			if run++; run > 8 {
+				return false
+			}
+			continue
+		case cLower, cUpper:
+			letters++
 		}
+		run = 0
 	}
-	return true
+	return letters > 0 || digits <= maxRun
 }
 
 // topLevel says that b is one of the top-level names that say nothing of whose host it is.

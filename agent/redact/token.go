@@ -124,31 +124,42 @@ func readsLikeName(b []byte, kind event.Kind) bool {
 	default:
 		return false
 	}
-	if len(b) > maxName {
+	if len(b) > maxName || keyPrefix(b) {
 		return false
 	}
-	letters, digits, run := 0, 0, 0
-	for _, c := range b {
-		switch classes[c] {
-		case cLower, cUpper:
-			letters++
-			run = 0
-			continue
-		case cDigit:
-			digits++
-			if run++; run > maxRun {
-				return false
-			}
-			continue
-		case cDash, cUnder, cDot:
-		default:
-			switch c {
-			case '[', ']', '$', ':', '/', '*', '#':
+	letters, digits, run, from := 0, 0, 0, 0
+	for i := 0; i <= len(b); i++ {
+		if i < len(b) {
+			switch classes[b[i]] {
+			case cLower, cUpper:
+				letters++
+				run = 0
+				continue
+			case cDigit:
+				digits++
+				if run++; run > maxRun {
+					return false
+				}
+				continue
+			case cDash, cUnder:
+				run = 0
+				continue
+			case cDot:
 			default:
+				switch b[i] {
+				case '[', ']', '$', ':', '/', '*', '#':
+				default:
+					return false
+				}
+			}
+		}
+		// a piece ends: a key between brackets is one however harmless the whole looks
+		if i-from >= 10 && i-from < len(b) {
+			if k, _ := Classify(b[from:i]); k != event.KindWord {
 				return false
 			}
 		}
-		run = 0
+		run, from = 0, i+1
 	}
 	return letters > 0 && digits <= 8 && digits <= letters+2
 }
@@ -182,18 +193,19 @@ func (r *Redactor) publicName(b []byte) string {
 	if segs, _ := r.paths.Path(r.segs[:0], rest[end:]); len(segs) > 0 {
 		r.segs = segs
 		for i := range segs {
-			t += "/" + segmentText(&segs[i])
+			t += "/" + r.publicSegment(&segs[i])
 		}
 	}
 	return t
 }
 
-// segmentText is a segment as a template shows it: its text, or its kind in braces.
-func segmentText(s *event.Segment) string {
+// publicSegment is a segment of a public name's path: its text where it reads like a name, else its kind.
+func (r *Redactor) publicSegment(s *event.Segment) string {
 	if s.Kind == event.KindEmpty {
 		return ""
 	}
-	if s.Text != "" {
+	r.small = append(r.small[:0], s.Text...)
+	if s.Text != "" && readsLikeName(r.small, s.Kind) {
 		return s.Text
 	}
 	return "{" + s.Kind.String() + "}"
