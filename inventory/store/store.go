@@ -24,6 +24,7 @@ type Store interface {
 	Sensors(context.Context) ([]event.Sensor, error)
 	// Secret returns the random bytes kept under name, made at the first asking.
 	Secret(ctx context.Context, name string, n int) ([]byte, error)
+	Documents
 	Close() error
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gnomon-sensor/gnomon/inventory"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
+	"github.com/gnomon-sensor/gnomon/inventory/spec"
 	"github.com/gnomon-sensor/gnomon/inventory/store"
 )
 
@@ -86,6 +87,28 @@ func conform(t *testing.T, open func(t *testing.T) (s store.Store, reopen func()
 		saveAll(t, s, again)
 		_, _, last := rows(t, s)
 		require.EqualValues(t, 201, last.Stats().Calls)
+	})
+	t.Run("a document stays until it is replaced or dropped", func(t *testing.T) {
+		s, reopen := open(t)
+		list, err := s.Documents(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []spec.Document{}, list)
+		a := spec.Document{ID: "a1", Service: "shop", Format: spec.OpenAPI31, Title: "Shop", Version: "1", Source: "shop.yaml", Imported: start, Raw: []byte("openapi: 3.1.0")}
+		b, newer := a, a
+		b.ID, b.Version = "b1", "2"
+		newer.ID, newer.Raw = "a2", []byte("{}")
+		for _, d := range []spec.Document{a, b, newer, newer} {
+			require.NoError(t, s.PutDocument(t.Context(), &d))
+		}
+		s = reopen()
+		list, err = s.Documents(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []spec.Document{newer, b}, list, "the one of the same service, title and version is replaced")
+		require.NoError(t, s.DropDocument(t.Context(), "a2"))
+		require.NoError(t, s.DropDocument(t.Context(), "none"))
+		list, err = s.Documents(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []spec.Document{b}, list)
 	})
 	t.Run("saving the same twice changes nothing", func(t *testing.T) {
 		s, _ := open(t)
