@@ -228,7 +228,7 @@ func (p *Paths) split(s *event.Segment, b []byte, n int, utf8ok bool) {
 		}
 		p.parts = append(p.parts, part)
 	}
-	if typed > 0 {
+	if typed > 0 && s.Kind != event.KindHost {
 		s.Kind = event.KindMixed
 	}
 	s.Parts = p.parts[from:len(p.parts):len(p.parts)]

@@ -57,7 +57,7 @@ func TestPathsAreSplitNormalisedAndTyped(t *testing.T) {
 		{"/V1StGXR8_Z5jdHi6B-myT", "/base64", 0},
 		{"/2026-11-24/2026-11-24T10:00:00Z", "/date/datetime", 0},
 		{"/52.5201/-7", "/number/integer", 0},
-		{"/a.b@example.org/10.0.0.1/api.example.org", "/email/ip/host:api.example.org", 0},
+		{"/a.b@example.org/10.0.0.1/api.example.org", "/email/ip/host:api.example.org<{word:api}.{word:example}.{word:org}>", 0},
 		{"/17:cancel", "/mixed<{integer:}:{word:cancel}>", 0},
 		{"/report-2026-11-24.pdf", "/mixed<{word:report}-{date:}.{word:pdf}>", 0},
 		{"/12,34", "/mixed<{integer:},{integer:}>", 0},

@@ -19,7 +19,7 @@ func joins(c byte) bool {
 // segment of more than maxParts pieces, or with punctuation longer than 4 bytes, is free text and of one piece.
 func (p *Paths) pieces(b []byte, k event.Kind, s *event.Shape) int {
 	switch k {
-	case event.KindWord, event.KindString, event.KindFile:
+	case event.KindWord, event.KindString, event.KindFile, event.KindHost:
 	default:
 		return 0
 	}

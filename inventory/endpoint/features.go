@@ -387,15 +387,27 @@ func (j *judge) features(x []float32, i int, groups []group, at *place, c *conte
 	o1, e1, s1 := homogeneity(g.f1, c.flow1, c.sum1)
 	o2, e2, s2 := homogeneity(g.f2, c.flow2, c.sum2)
 	add(lg(max(o1, 0)), lg(max(e1, 0)), s1, lg(max(o2, 0)), lg(max(e2, 0)), s2, frac(o1, n), frac(o2, n))
+	// 110: the pieces of it
+	stem, last := s, s
+	if k := len(g.parts); k > 0 {
+		stem, last = &g.parts[0].Shape, &g.parts[k-1].Shape
+	}
+	sameLast := 0.0
+	for q := range groups {
+		if o := &groups[q]; q != i && len(o.parts) > 0 && len(g.parts) > 0 && o.parts[len(o.parts)-1].Token == g.parts[len(g.parts)-1].Token {
+			sameLast++
+		}
+	}
+	add(float64(len(g.parts)), lg(float64(words.StatOf(stem.Word).Providers)), frac(float64(stem.Hits), float64(stem.Pieces)), lg(float64(words.StatOf(last.Word).Providers)), sameLast)
 	if !j.second {
 		return x
 	}
-	// 110: what the first pass said
+	// 115: what the first pass said
 	p, own := j.prior(g)
 	te, tn := j.tokP[g.token].without(own)
 	ne, nn := j.nameP[j.names1(at)].without(c.ownName)
 	add(p, te, lg(tn), ne, lg(nn), frac(rest.p, rest.n), frac(rest.p-rest.typed, others), a.pmin, a.pmax, frac(k.p, k.n), frac(k.p-k.typed, words1))
-	// 121: what it says of what follows, and where the same values stand
+	// 126: what it says of what follows, and where the same values stand
 	var sum, cnt float64
 	for _, nd := range g.nodes {
 		for ch := j.l.nodes[nd].child; ch != 0; ch = j.l.nodes[ch].next {
@@ -409,7 +421,7 @@ func (j *judge) features(x []float32, i int, groups []group, at *place, c *conte
 		vs, vn = vs-te, vn-1
 	}
 	add(frac(vs, vn), frac(vn, others))
-	// 125: words of its style in the service
+	// 130: words of its style in the service
 	st, sn := j.styleP[style(g)].without(tally{p, 1})
 	any, _ := j.styleP[anyStyle].without(tally{p, 1})
 	add(st, lg(sn), any)

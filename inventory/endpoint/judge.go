@@ -35,6 +35,7 @@ type group struct {
 	cluster int
 	p       float32
 	param   bool
+	headed  bool // a name, a dot and a value: see headed
 	parts   []event.Part
 	text    string
 }
@@ -369,6 +370,7 @@ func (j *judge) cont(c uint32) (uint64, bool) {
 
 // decide sets p and param of each group.
 func (j *judge) decide(groups []group, at *place, nodes []uint32, m *ensemble) {
+	headed(groups)
 	words := 0
 	for i := range groups {
 		g := &groups[i]
@@ -377,6 +379,8 @@ func (j *judge) decide(groups []group, at *place, nodes []uint32, m *ensemble) {
 			g.p, g.param = 0, false
 		case !Learnable(g.kind):
 			g.p, g.param = 1, true
+		case g.headed:
+			g.p, g.param = 0.9, true
 		default:
 			words++
 		}
@@ -387,7 +391,7 @@ func (j *judge) decide(groups []group, at *place, nodes []uint32, m *ensemble) {
 	c := j.context(groups, at, nodes)
 	for i := range groups {
 		g := &groups[i]
-		if !Learnable(g.kind) {
+		if !Learnable(g.kind) || g.headed {
 			continue
 		}
 		j.x = j.features(j.x[:0], i, groups, at, c)

@@ -126,6 +126,6 @@ func parseModel(b []byte) (*model, error) {
 
 // How many features the passes have.
 const (
-	numFirst  = 110
-	numSecond = 130
+	numFirst  = 115
+	numSecond = 135
 )

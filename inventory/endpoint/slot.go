@@ -18,35 +18,42 @@ type slotPiece struct {
 	token   uint64 // of a piece that is always the same; 0: a parameter, or nothing
 	text    string
 	literal bool
+	rest    bool // all that is left of the segment
 	kinds   uint32
 }
 
 // slots sorts the groups that were judged parameters into slots, the free one last.
 func slots(groups []group) []slot {
 	var free slot
+	var out []slot
 	var parted []*group
-	var calls, textual uint64
-	params := 0
+	var calls uint64
+	byHead := map[uint64]int{}
 	for i := range groups {
 		g := &groups[i]
 		if !g.param {
 			continue
 		}
-		params++
 		calls += g.calls
-		if len(g.parts) > 0 {
-			parted = append(parted, g)
-		} else {
-			free.groups = append(free.groups, g)
-			if Learnable(g.kind) {
-				textual += g.calls
+		switch {
+		case g.headed:
+			k, ok := byHead[g.parts[0].Token]
+			if !ok {
+				k = len(out)
+				byHead[g.parts[0].Token] = k
+				h := g.parts[0]
+				out = append(out, slot{pieces: []slotPiece{{sep: h.Sep, token: h.Token, text: h.Text, literal: true, kinds: 1 << h.Kind}, {sep: g.parts[1].Sep, rest: true, kinds: 1 << event.KindWord}}})
 			}
+			out[k].groups = append(out[k].groups, g)
+		case len(g.parts) > 0:
+			parted = append(parted, g)
+		default:
+			free.groups = append(free.groups, g)
 		}
 	}
-	if params == 0 {
-		return nil
+	if s, other := extended(parted); s != nil {
+		out, parted = append(out, *s), other
 	}
-	var out []slot
 	for len(parted) > 0 {
 		// all that are joined like the first
 		var alike, other []*group
@@ -68,6 +75,75 @@ func slots(groups []group) []slot {
 		out = append(out, free)
 	}
 	return out
+}
+
+// extended finds {id}.{name}: an id, a dot, and words that vary.
+func extended(gs []*group) (*slot, []*group) {
+	var out slot
+	var other []*group
+	tails := map[uint64]struct{}{}
+	for _, g := range gs {
+		p := g.parts
+		if g.kind == event.KindMixed && !Learnable(p[0].Kind) && p[0].Sep == "" && p[1].Sep == "." && Learnable(p[1].Kind) {
+			h := uint64(0)
+			for _, q := range p[1:] {
+				h = mix(h ^ q.Token)
+			}
+			tails[h] = struct{}{}
+			out.groups = append(out.groups, g)
+		} else {
+			other = append(other, g)
+		}
+	}
+	if len(tails) < 2 {
+		return nil, gs
+	}
+	out.pieces = []slotPiece{{kinds: 1 << out.groups[0].parts[0].Kind}, {sep: ".", rest: true, kinds: 1 << event.KindWord}}
+	return &out, other
+}
+
+// headed marks the words that are a fixed name, a dot and a value: entities.{id} and features.{id}, where what stands
+// before the dot is always an API word and what stands behind it hardly ever is one. users.list and users.info, names of
+// operations, are not: their tails are API words too.
+func headed(groups []group) {
+	type head struct {
+		groups []*group
+		tails  map[uint64]struct{}
+		listed int
+	}
+	heads := map[uint64]*head{}
+	for i := range groups {
+		g := &groups[i]
+		if !Learnable(g.kind) || len(g.parts) < 2 || g.parts[0].Sep != "" || g.parts[1].Sep != "." || g.parts[0].Shape.Word == 0 || g.kind == event.KindFile {
+			continue
+		}
+		h := heads[g.parts[0].Token]
+		if h == nil {
+			h = &head{tails: map[uint64]struct{}{}}
+			heads[g.parts[0].Token] = h
+		}
+		h.groups = append(h.groups, g)
+		for _, q := range g.parts[1:] {
+			if q.Shape.Hits > 0 {
+				h.listed++
+				break
+			}
+		}
+		h.tails[g.parts[1].Token] = struct{}{}
+	}
+	several := 0
+	for _, h := range heads {
+		if len(h.tails) >= 3 && h.listed*4 <= len(h.groups) {
+			several++
+		}
+	}
+	for _, h := range heads {
+		if several > 0 && h.listed*4 <= len(h.groups) && (len(h.tails) >= 3 || several >= 2) {
+			for _, g := range h.groups {
+				g.headed = true
+			}
+		}
+	}
 }
 
 func sameJoins(a, b []event.Part) bool {
@@ -141,11 +217,6 @@ func patterns(gs []*group, calls uint64) []slot {
 		// {from}..{to}
 	case typed == 0 && len(gs) > 2 && whole && pieces[len(pieces)-1].literal && gs[0].kind == event.KindFile:
 		// {name}.json
-	case typed == 0 && len(parts) == 2 && last.Sep == ".":
-		if s := heads(gs, pieces); s != nil {
-			return s
-		}
-		return nil
 	default:
 		return nil
 	}
@@ -172,31 +243,17 @@ func splitBy(gs []*group, pieces []slotPiece, k int) []slot {
 // verbs: {id}:cancel and {id}:undelete are different operations (AIP-136 custom methods).
 func verbs(gs []*group, pieces []slotPiece) []slot { return splitBy(gs, pieces, len(pieces)-1) }
 
-// heads: entities.{name} and features.{name}, where what stands before the dot is always an API word and what stands
-// behind it hardly ever is one.
-func heads(gs []*group, pieces []slotPiece) []slot {
-	listed, tails := 0, map[uint64]struct{}{}
-	for _, g := range gs {
-		if g.parts[0].Shape.Word != 0 {
-			listed++
-		}
-		if t := &g.parts[1]; t.Shape.Hits == 0 {
-			tails[t.Token] = struct{}{}
-		}
-	}
-	if listed*10 < len(gs)*9 || len(tails) < 2 {
-		return nil
-	}
-	return splitBy(gs, pieces, 0)
-}
-
 // matches says whether the pieces of s are those of the slot.
 func (p pieceSet) matches(s *event.Segment) bool {
-	if len(s.Parts) != len(p) {
+	rest := len(p) > 0 && p[len(p)-1].rest
+	if len(s.Parts) != len(p) && !(rest && len(s.Parts) > len(p)) {
 		return false
 	}
 	for k := range p {
 		q := &s.Parts[k]
+		if p[k].rest {
+			return q.Sep == p[k].sep && q.Kind != event.KindEmpty
+		}
 		if q.Sep != p[k].sep || p[k].literal && q.Token != p[k].token || (q.Kind == event.KindEmpty) != (p[k].kinds == 1<<event.KindEmpty) {
 			return false
 		}

@@ -75,7 +75,7 @@ def main():
         r[:, 2] += 1e5 * i  # services of different files are different
     r = np.concatenate(sets)
     y, calls, svc, x = r[:, 0], r[:, 1], r[:, 2], r[:, 3:].copy()
-    params = dict(objective="binary", learning_rate=0.06, num_leaves=31, min_data_in_leaf=100, feature_fraction=0.3, bagging_fraction=0.7, bagging_freq=1,
+    params = dict(objective="binary", learning_rate=0.06, num_leaves=31, min_data_in_leaf=150, feature_fraction=0.3, bagging_fraction=0.7, bagging_freq=1,
                   lambda_l2=5.0, max_bin=127, num_threads=1, verbosity=-1, seed=7, deterministic=True, force_row_wise=True)
     b = lgb.train(params, lgb.Dataset(x, y, weight=weights(svc, calls)), TREES)
     p = b.predict(x)

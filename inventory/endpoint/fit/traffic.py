@@ -26,21 +26,23 @@ class World:
     def __init__(self, r, vocabulary, api_words):
         self.r = r
         syl = ["ka", "lo", "mi", "ren", "to", "vas", "el", "bru", "shi", "an", "dor", "pe", "qui", "zu", "fen", "gar", "hol", "ist", "jo", "wy"]
-        made = lambda: "".join(r.choice(syl) for _ in range(r.randint(2, 4)))
+        made = lambda: "".join(r.choice(syl) for _ in range(r.randint(2, 3)))
         kind = r.random()
-        n = r.choice([8, 16, 30, 60, 150])
-        if kind < 0.45:
+        n = r.choice([8, 16, 30, 30, 60, 150])
+        if kind < 0.25:
             self.words = r.sample(vocabulary, n)
-        elif kind < 0.75:
+        elif kind < 0.5:
             self.words = [made() for _ in range(n)]
         else:  # the hardest: words that APIs use as literals too
-            self.words = r.sample(api_words, n // 2) + r.sample(vocabulary, n // 2)
+            k = int(n * r.uniform(0.2, 0.6))
+            self.words = r.sample(api_words, k) + r.sample(vocabulary, n - k)
         self.names = r.sample(vocabulary, 15) if r.random() < 0.5 else [made() for _ in range(25)]
         self.id_style = r.choices(["int", "uuid4", "uuid7", "ulid", "hex24", "hex40", "prefixed", "nano", "word", "slug", "user", "short"],
-                                  [22, 12, 6, 6, 6, 3, 8, 7, 9, 9, 5, 4])[0]
+                                  [22, 12, 6, 6, 5, 2, 8, 8, 9, 12, 6, 3])[0]
         self.prefixes = [made()[: r.randint(1, 5)] for _ in range(r.randint(1, 6))]
-        self.case = r.choice(["lower"] * 6 + ["title", "upper"])
-        self.sep = r.choice(["-", "-", "-", "_", "."])
+        self.case = r.choice(["lower"] * 16 + ["title", "upper"])
+        self.sep = r.choice(["-", "-", "-", "-", "-", "_", "."])
+        self.dot = r.choice("...._-")
         self.pools = {}
 
     def cased(self, w):
@@ -71,7 +73,7 @@ class World:
             return self.sep.join(r.choice(self.words) for _ in range(r.randint(1, 3)))
         if style == "user":
             k, n = r.random(), r.choice(self.names)
-            return n if k < 0.4 else n + str(r.randint(1, 99)) if k < 0.75 else n + r.choice("._") + r.choice(self.names) if k < 0.9 else n.title() + r.choice(self.names).title()
+            return n if k < 0.4 else n + str(r.randint(1, 99)) if k < 0.7 else n + self.dot + r.choice(self.names) if k < 0.97 else n.title() + r.choice(self.names).title()
         if style == "email":
             return r.choice(self.names) + "@" + r.choice(self.words) + ".example.org"
         if style == "host":
@@ -119,7 +121,7 @@ class World:
                             ("name|slug|key|tag|label|type|category|topic|title|code|group|team|repo|project|org|space|status|term|query|word|namespace", None)):
             if re.search(pat, low) and not (styles is None and low.endswith("id")):
                 if r.random() < 0.75:
-                    return styles or r.choice(["word", "slug", "slug", "user"])
+                    return styles or r.choice(["word", "slug", "slug", "slug", "user"])
         return self.id_style if r.random() < 0.85 else r.choice(["int", "uuid4", "word", "slug", "hex24", "nano"])
 
     def pool(self, name, h):
@@ -131,9 +133,9 @@ class World:
                 vals = vals[: r.choice([1, 2, 3, 5, 10, 40])]
             else:
                 vals = [self.value(st) for _ in range(r.choice([1, 2, 3, 5, 10, 20, 20, 40, 80, 200]))] if st != "example" else []
-                if h.get("example") and (st == "example" or r.random() < 0.2):
+                if h.get("example") and (st == "example" or r.random() < 0.5):
                     vals.insert(0, h["example"])
-                if r.random() < 0.06:  # ids of two kinds
+                if r.random() < 0.1:  # ids of two kinds
                     vals += [self.value(r.choice(["word", "uuid4", "int"])) for _ in range(3)]
             vals = [v for v in dict.fromkeys(vals) if v and "/" not in v and not re.search(r"[\s?#%;{}]", v) and v not in (".", "..")] or [self.value("word")]
             skew = r.choice([0, 0, 0.5, 1.0, 1.5])
@@ -200,7 +202,7 @@ def main():
     specs_file, hold, part, seed, variants = sys.argv[1:6]
     held = {json.loads(l)["service"] for l in gzip.open(hold, "rt")}
     specs = [json.loads(l) for l in open(specs_file)]
-    vocabulary = specs.pop()["vocabulary"]
+    vocabulary = [w for w in specs.pop()["vocabulary"] if 3 <= len(w) <= 7 and not w.endswith("s")]  # values are seldom plural
     used, literals = {}, set()
     for s in specs:
         if s["provider"] in held:
@@ -210,7 +212,7 @@ def main():
         for seg in segs:
             if seg.isalpha():
                 used.setdefault(seg.lower(), set()).add(s["provider"])
-    api_words = sorted(k for k, v in used.items() if len(v) >= 3)
+    api_words = sorted(k for k, v in used.items() if len(v) >= 3 and 3 <= len(k) <= 8 and not k.endswith("s"))
     literals = sorted(literals)
     for s in specs:
         if (s["provider"] in held) != (part == "held"):
