@@ -27,6 +27,16 @@ func isDigit(c byte) bool { return c-'0' <= 9 }
 func isAlpha(c byte) bool { return (c|0x20)-'a' <= 'z'-'a' }
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
+// upper says whether a token has no lower-case letters.
+func upper(b []byte) bool {
+	for _, c := range b {
+		if c-'a' <= 'z'-'a' {
+			return false
+		}
+	}
+	return true
+}
+
 // equalFold compares b with s without regard to ASCII case. s may have upper-case letters only where b may have either.
 func equalFold[T string | []byte](b []byte, s T) bool {
 	if len(b) != len(s) {

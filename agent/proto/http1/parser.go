@@ -193,7 +193,7 @@ func (p *parser) begin(at event.Time) *call {
 	c := p.pr.newCall()
 	c.seq = p.seq
 	p.seq++
-	c.resDone = p.unpaired
+	c.resDone, c.res.open = p.unpaired, p.unpaired
 	if p.last == nil {
 		p.first = c
 	} else {
@@ -209,11 +209,10 @@ func (p *parser) unpair(at event.Time) {
 	p.unpaired = true
 	r := &p.half[proto.Response]
 	if r.cur != nil && !r.cur.orphan {
-		r.cur.res.open = true
-		r.cur = nil
 		p.seek(r)
 	}
 	for c := p.first; c != nil; c = c.next {
+		c.res.open = c.res.open || !c.resDone
 		c.resDone = true
 	}
 	p.settle(at)
@@ -563,7 +562,7 @@ func (p *parser) maybe(d proto.Dir, h *half, b []byte, at event.Time) (n int, wa
 	if k == 0 && len(b) <= window {
 		return 0, true
 	}
-	if r, ok := parseRequestLine(b[:k]); ok && !r.simple && k <= window {
+	if r, ok := parseRequestLine(b[:k]); ok && !r.simple && k <= window && upper(b[:r.method]) {
 		p.end(d, h, at, false)
 	} else {
 		h.state = h.then
