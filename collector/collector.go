@@ -15,12 +15,15 @@ import (
 
 	"github.com/gnomon-sensor/gnomon/inventory"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
+	"github.com/gnomon-sensor/gnomon/inventory/spec/load"
 	"github.com/gnomon-sensor/gnomon/inventory/store"
 )
 
-// Observer sees every call after it was counted, in the order of arrival: the detectors. The call is borrowed.
+// Observer sees every call after it was counted, in the order of arrival, and the passing of event time: the detectors. The
+// call is borrowed. It is called by one goroutine at a time, and may call Alert.
 type Observer interface {
 	Observe(*event.Call)
+	Tick(event.Time)
 }
 
 // Config is what a Collector can be told. The zero value of a field takes its default.
@@ -39,6 +42,8 @@ type Config struct {
 	Changed func(*event.Call, []inventory.Change)
 	// Templates is told the matchers of services where something new was learned: agents fold by them.
 	Templates func([]inventory.Learned)
+	// Documents bounds declared APIs.
+	Documents load.Config
 	// Log takes what goes wrong behind the scenes. Default none.
 	Log *slog.Logger
 }
@@ -49,8 +54,12 @@ type Collector struct {
 	cat *inventory.Catalog
 	st  store.Store // nil: in memory only
 
+	documents sync.Mutex // orders Import and Remove
+
 	mu      sync.Mutex // orders Put
+	now     event.Time // event time that observers were told
 	ring    ring
+	alerts  alerts
 	flushMu sync.Mutex
 	stored  uint64 // sequence number of the newest call in the store
 }
@@ -77,12 +86,19 @@ func New(ctx context.Context, cfg Config, cat *inventory.Catalog, st store.Store
 	if err := st.Load(ctx, cat); err != nil {
 		return nil, err
 	}
+	if err := c.loadDocuments(ctx); err != nil {
+		return nil, err
+	}
 	c.learn(true)
 	_, last, err := st.Calls(ctx, inventory.Query{}, 0, 0)
 	if err != nil {
 		return nil, err
 	}
 	c.ring.last, c.stored = last, last
+	if _, c.alerts.last, err = st.Alerts(ctx, inventory.Query{}, 0, 0); err != nil {
+		return nil, err
+	}
+	c.alerts.stored = c.alerts.last
 	return c, nil
 }
 
@@ -92,12 +108,29 @@ func (c *Collector) Put(batch []event.Call) error {
 	defer c.mu.Unlock()
 	c.cat.ApplyAll(batch, c.cfg.Changed)
 	c.ring.add(batch)
-	for _, o := range c.cfg.Observers {
-		for i := range batch {
+	if len(c.cfg.Observers) == 0 {
+		return nil
+	}
+	newest := c.now
+	for i := range batch {
+		for _, o := range c.cfg.Observers {
 			o.Observe(&batch[i])
 		}
+		newest = max(newest, batch[i].Time, batch[i].Until)
 	}
+	c.tick(newest)
 	return nil
+}
+
+// tick tells observers the event time, at most once a second of it. mu is held.
+func (c *Collector) tick(at event.Time) {
+	if at < c.now.Add(time.Second) {
+		return
+	}
+	c.now = at
+	for _, o := range c.cfg.Observers {
+		o.Tick(at)
+	}
 }
 
 // Run stores what changed now and then, and learns templates, until ctx ends. Close does it a last time.
@@ -112,6 +145,7 @@ func (c *Collector) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 		c.learn(false)
+		c.quiet()
 		err := c.Flush(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			c.cfg.Log.Error("the inventory could not be stored; it is kept in memory and tried again", "error", err)
@@ -120,6 +154,22 @@ func (c *Collector) Run(ctx context.Context) {
 		}
 		failing = err != nil
 	}
+}
+
+// quiet tells observers the time of the sensors, which goes on without traffic.
+func (c *Collector) quiet() {
+	if c.cfg.Sensors == nil || len(c.cfg.Observers) == 0 {
+		return
+	}
+	var at event.Time
+	for _, s := range c.cfg.Sensors() {
+		if at == 0 || s.Updated < at {
+			at = s.Updated
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tick(at)
 }
 
 func (c *Collector) learn(now bool) {
@@ -136,7 +186,8 @@ func (c *Collector) Flush(ctx context.Context) error {
 	c.flushMu.Lock()
 	defer c.flushMu.Unlock()
 	calls, last := c.ring.after(c.stored, nil)
-	b := store.Batch{Calls: calls}
+	alerts, lastAlert := c.alerts.after(c.alerts.savedUpTo(), nil)
+	b := store.Batch{Calls: calls, Alerts: alerts}
 	if c.cfg.Sensors != nil {
 		b.Sensors = c.cfg.Sensors()
 	}
@@ -146,7 +197,7 @@ func (c *Collector) Flush(ctx context.Context) error {
 		if err != nil {
 			c.cfg.Log.Error("part of the inventory could not be encoded", "error", err)
 		}
-		if len(b.Services)+len(b.Leaves)+len(b.Calls)+len(b.Sensors) == 0 {
+		if len(b.Services)+len(b.Leaves)+len(b.Calls)+len(b.Alerts)+len(b.Sensors) == 0 {
 			break
 		}
 		if err := c.st.Save(ctx, &b); err != nil {
@@ -154,7 +205,8 @@ func (c *Collector) Flush(ctx context.Context) error {
 			return err
 		}
 		c.stored = last
-		b.Calls, b.Sensors = nil, nil
+		c.alerts.saved(lastAlert)
+		b.Calls, b.Alerts, b.Sensors = nil, nil, nil
 	}
 	return nil
 }
@@ -163,6 +215,7 @@ func (c *Collector) Flush(ctx context.Context) error {
 func (c *Collector) Close(ctx context.Context) error {
 	c.learn(true)
 	c.ring.close()
+	c.alerts.close()
 	if err := c.Flush(ctx); err != nil {
 		return fmt.Errorf("store the last of the inventory: %w", err)
 	}
@@ -246,10 +299,49 @@ func (c *Collector) Calls(ctx context.Context, q inventory.Query, after uint64, 
 	return list, last, nil
 }
 
+// Alert takes a finding of an observer, or the update of one. JSON is kept, the sequence number is given here.
+func (c *Collector) Alert(a store.Alert) { c.alerts.add(a) }
+
+// Alerts returns the newest limit alerts above the sequence number after that q selects, oldest first, and the newest sequence number.
+func (c *Collector) Alerts(ctx context.Context, q inventory.Query, after uint64, limit int) ([]store.Alert, uint64, error) {
+	list, last := c.alerts.after(after, &q)
+	if c.st != nil {
+		kept, top, err := c.st.Alerts(ctx, q, after, limit)
+		if err != nil {
+			return nil, 0, err
+		}
+		list, last = newestOfEach(kept, list), max(last, top)
+	}
+	if len(list) > limit {
+		list = list[len(list)-limit:]
+	}
+	return list, last, nil
+}
+
+// FollowAlerts hands each new alert that q selects to f, likewise.
+func (c *Collector) FollowAlerts(ctx context.Context, q inventory.Query, after uint64, f func(store.Alert) error) error {
+	return follow(ctx, after, &c.alerts.bell, func(after uint64) ([]store.Alert, uint64, error) {
+		return c.Alerts(ctx, q, after, store.KeepAlerts)
+	}, f)
+}
+
 // Follow hands each new call that q selects to f, from the sequence number after on, until ctx ends or f fails.
 func (c *Collector) Follow(ctx context.Context, q inventory.Query, after uint64, f func(store.Sequenced) error) error {
+	return follow(ctx, after, &c.ring.bell, func(after uint64) ([]store.Sequenced, uint64, error) {
+		return c.Calls(ctx, q, after, store.KeepCalls)
+	}, f)
+}
+
+// errClosed ends Follow when the Collector closes.
+var errClosed = errors.New("the collector has stopped")
+
+// follow asks for what is new whenever b rings. A store that another process writes is asked twice a second.
+func follow[T any](ctx context.Context, after uint64, b *bell, ask func(uint64) ([]T, uint64, error), f func(T) error) error {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
 	for {
-		list, last, err := c.Calls(ctx, q, after, store.KeepCalls)
+		rung, closed := b.wait()
+		list, last, err := ask(after)
 		if err != nil {
 			return err
 		}
@@ -259,27 +351,14 @@ func (c *Collector) Follow(ctx context.Context, q inventory.Query, after uint64,
 			}
 		}
 		after = last
-		if err := c.wait(ctx, after); err != nil {
-			return err
-		}
-	}
-}
-
-// errClosed ends Follow when the Collector closes.
-var errClosed = errors.New("the collector has stopped")
-
-// wait returns when there may be calls above after. A store that another process writes is asked twice a second.
-func (c *Collector) wait(ctx context.Context, after uint64) error {
-	tick := time.NewTimer(500 * time.Millisecond)
-	defer tick.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-c.ring.more(after):
-		if c.ring.isClosed() {
+		if closed {
 			return errClosed
 		}
-	case <-tick.C:
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-rung:
+		case <-tick.C:
+		}
 	}
-	return nil
 }

@@ -98,9 +98,13 @@ func TestWhatCannotBeStoredNowIsStoredLater(t *testing.T) {
 	require.Len(t, services, 2)
 }
 
-type observer struct{ seen int }
+type observer struct {
+	seen  int
+	ticks []event.Time
+}
 
 func (o *observer) Observe(*event.Call) { o.seen++ }
+func (o *observer) Tick(at event.Time)  { o.ticks = append(o.ticks, at) }
 
 func TestEveryCallIsObservedAndNoveltyIsTold(t *testing.T) {
 	var o observer
@@ -111,6 +115,45 @@ func TestEveryCallIsObservedAndNoveltyIsTold(t *testing.T) {
 	require.NoError(t, c.Put(batch(0, 100)))
 	require.Equal(t, 100, o.seen)
 	require.Equal(t, 4, news, "two services with an endpoint each")
+	require.Equal(t, []event.Time{call(99).Time}, o.ticks)
+}
+
+func TestAlertsAreKeptAndFollowed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.db")
+	st := open(t, path)
+	c, err := collector.New(t.Context(), collector.Config{}, inventory.New(inventory.Config{}), st)
+	require.NoError(t, err)
+	alert := func(uid, service string, severity int) store.Alert {
+		return store.Alert{UID: uid, Service: service, Severity: severity, Time: 5, JSON: []byte(`{"uid":"` + uid + `"}`)}
+	}
+	c.Alert(alert("a", "x", 2))
+	c.Alert(alert("b", "y", 2))
+	require.NoError(t, c.Flush(t.Context()))
+	c.Alert(alert("a", "x", 4))
+	list, last, err := c.Alerts(t.Context(), inventory.Query{}, 0, 10)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, last)
+	require.Len(t, list, 2)
+	require.Equal(t, "b", list[0].UID)
+	require.Equal(t, 4, list[1].Severity)
+	var uids []string
+	enough := errors.New("enough")
+	require.ErrorIs(t, c.FollowAlerts(t.Context(), inventory.Query{Service: "x"}, 1, func(a store.Alert) error {
+		if uids = append(uids, a.UID); len(uids) == 2 {
+			return enough
+		}
+		c.Alert(alert("z", "y", 1))
+		c.Alert(alert("d", "x", 1))
+		return nil
+	}), enough)
+	require.Equal(t, []string{"a", "d"}, uids)
+	require.NoError(t, c.Close(t.Context()))
+	again, err := collector.New(t.Context(), collector.Config{}, inventory.New(inventory.Config{}), st)
+	require.NoError(t, err)
+	list, last, err = again.Alerts(t.Context(), inventory.Query{}, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, list, 4)
+	require.EqualValues(t, 5, last)
 }
 
 func TestFollowersGetEachCallOnceInOrder(t *testing.T) {

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"sync"
 
@@ -10,15 +11,47 @@ import (
 	"github.com/gnomon-sensor/gnomon/inventory/store"
 )
 
-// ring keeps the newest calls. Slots are reused, so that it allocates only while it fills: 1 KB a call, at 300,000 a second.
-type ring struct {
+// bell tells who waits that something came, or that nothing will any more.
+type bell struct {
 	mu     sync.Mutex
-	slots  []event.Call
-	size   int
-	last   uint64 // sequence number of the newest; the first call is 1
-	held   int
-	wake   chan struct{} // closed when something comes or the ring closes; nil while nobody waits
+	rung   chan struct{} // closed by the next ring; nil while nobody waits
 	closed bool
+}
+
+// wait returns a channel that is closed at the next ring, and whether there will be one.
+func (b *bell) wait() (rung <-chan struct{}, closed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rung == nil {
+		b.rung = make(chan struct{})
+	}
+	return b.rung, b.closed
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.rung != nil {
+		close(b.rung)
+		b.rung = nil
+	}
+}
+
+func (b *bell) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.ring()
+}
+
+// ring keeps the newest calls. Slots are reused, so that it allocates only while it fills.
+type ring struct {
+	bell
+	mu    sync.Mutex
+	slots []event.Call
+	size  int
+	last  uint64 // sequence number of the newest; the first call is 1
+	held  int
 }
 
 func (r *ring) init(size int) { r.size = size }
@@ -28,7 +61,6 @@ func (r *ring) add(batch []event.Call) {
 		return
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	for i := range batch {
 		r.last++
 		at := int(r.last % uint64(r.size))
@@ -38,10 +70,8 @@ func (r *ring) add(batch []event.Call) {
 		r.slots[at].CopyFrom(&batch[i])
 		r.held = min(r.held+1, r.size)
 	}
-	if r.wake != nil {
-		close(r.wake)
-		r.wake = nil
-	}
+	r.mu.Unlock()
+	r.bell.ring()
 }
 
 // first is the sequence number of the oldest call held; above all where none is.
@@ -75,33 +105,60 @@ func matches(want, service string) bool {
 	return want == "" || want == service
 }
 
-// more returns a channel that is closed once there are calls above seq, or the ring is closed.
-func (r *ring) more(seq uint64) <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed || r.last > seq && r.held > 0 {
-		done := make(chan struct{})
-		close(done)
-		return done
-	}
-	if r.wake == nil {
-		r.wake = make(chan struct{})
-	}
-	return r.wake
+// alerts keeps the newest alerts, of each incident the last word.
+type alerts struct {
+	bell
+	mu     sync.Mutex
+	list   []store.Alert
+	last   uint64 // sequence number of the newest
+	stored uint64 // of the newest in the store
 }
 
-func (r *ring) close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed = true
-	if r.wake != nil {
-		close(r.wake)
-		r.wake = nil
+// heldAlerts is how many alerts are kept in memory: 5 KB each.
+const heldAlerts = 1000
+
+func (a *alerts) add(x store.Alert) {
+	a.mu.Lock()
+	a.last++
+	x.Seq = a.last
+	a.list = slices.DeleteFunc(a.list, func(y store.Alert) bool { return y.UID == x.UID })
+	if a.list = append(a.list, x); len(a.list) > heldAlerts {
+		a.list = slices.Delete(a.list, 0, 1)
 	}
+	a.mu.Unlock()
+	a.bell.ring()
 }
 
-func (r *ring) isClosed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.closed
+func (a *alerts) savedUpTo() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.stored
+}
+
+func (a *alerts) saved(seq uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stored = max(a.stored, seq)
+}
+
+func (a *alerts) after(seq uint64, q *inventory.Query) ([]store.Alert, uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := []store.Alert{}
+	for _, x := range a.list {
+		if x.Seq > seq && (q == nil || x.Time >= q.Since && matches(q.Service, x.Service)) {
+			list = append(list, x)
+		}
+	}
+	return list, a.last
+}
+
+// newestOfEach joins what the store has with what is held, of each incident the last word.
+func newestOfEach(kept, held []store.Alert) []store.Alert {
+	newer := map[string]bool{}
+	for _, x := range held {
+		newer[x.UID] = true
+	}
+	kept = slices.DeleteFunc(kept, func(x store.Alert) bool { return newer[x.UID] })
+	return append(kept, held...)
 }

@@ -25,8 +25,11 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// KeepCalls is how many recent calls the store keeps.
-const KeepCalls = 10_000
+// KeepCalls and KeepAlerts are how many recent calls and alerts the store keeps.
+const (
+	KeepCalls  = 10_000
+	KeepAlerts = 10_000
+)
 
 // SQLite is a Store in one file, with write-ahead logging so that it can be read while it is written.
 type SQLite struct {
@@ -236,6 +239,17 @@ func (s *SQLite) save(ctx context.Context, tx *sql.Tx, b *Batch) error {
 			return err
 		}
 	}
+	if n := len(b.Alerts); n > 0 {
+		for i := range b.Alerts {
+			a := &b.Alerts[i]
+			if _, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?)`, int64(a.Seq), a.UID, a.Service, a.Kind, a.Severity, int64(a.Time), a.JSON); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM alerts WHERE seq <= ?`, int64(b.Alerts[n-1].Seq)-KeepAlerts); err != nil {
+			return err
+		}
+	}
 	for i := range b.Sensors {
 		j, err := json.Marshal(&b.Sensors[i])
 		if err != nil {
@@ -298,9 +312,37 @@ func (s *SQLite) Load(ctx context.Context, c *inventory.Catalog) error {
 
 // Calls returns recent calls, oldest first.
 func (s *SQLite) Calls(ctx context.Context, q inventory.Query, after uint64, limit int) ([]Sequenced, uint64, error) {
+	list := []Sequenced{}
+	last, err := s.newest(ctx, "calls", "seq, service, time, call", q, after, limit, func(rows *sql.Rows) error {
+		var c Sequenced
+		var seq, at int64
+		err := rows.Scan(&seq, &c.Service, &at, &c.JSON)
+		c.Seq, c.Time = uint64(seq), event.Time(at)
+		list = append(list, c)
+		return err
+	})
+	return list, last, err
+}
+
+// Alerts returns recent alerts, oldest first.
+func (s *SQLite) Alerts(ctx context.Context, q inventory.Query, after uint64, limit int) ([]Alert, uint64, error) {
+	list := []Alert{}
+	last, err := s.newest(ctx, "alerts", "seq, uid, service, kind, severity, time, finding", q, after, limit, func(rows *sql.Rows) error {
+		var a Alert
+		var seq, at int64
+		err := rows.Scan(&seq, &a.UID, &a.Service, &a.Kind, &a.Severity, &at, &a.JSON)
+		a.Seq, a.Time = uint64(seq), event.Time(at)
+		list = append(list, a)
+		return err
+	})
+	return list, last, err
+}
+
+// newest reads the newest limit rows of a table that has seq, service and time, oldest first, and says the highest seq.
+func (s *SQLite) newest(ctx context.Context, table, columns string, q inventory.Query, after uint64, limit int, scan func(*sql.Rows) error) (uint64, error) {
 	var top int64
-	if err := s.db.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM calls`).Scan(&top); err != nil {
-		return nil, 0, explain(s.path, "read", err)
+	if err := s.db.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM `+table).Scan(&top); err != nil {
+		return 0, explain(s.path, "read", err)
 	}
 	where, args := `seq > ? AND time >= ?`, []any{int64(after), int64(q.Since)}
 	if prefix, ok := strings.CutSuffix(q.Service, "*"); ok {
@@ -308,22 +350,20 @@ func (s *SQLite) Calls(ctx context.Context, q inventory.Query, after uint64, lim
 	} else if q.Service != "" {
 		where, args = where+` AND service = ?`, append(args, q.Service)
 	}
-	rows, err := s.db.QueryContext(ctx, `SELECT * FROM (SELECT seq, service, time, call FROM calls WHERE `+where+` ORDER BY seq DESC LIMIT ?) ORDER BY seq`, append(args, limit)...)
+	rows, err := s.db.QueryContext(ctx, `SELECT * FROM (SELECT `+columns+` FROM `+table+` WHERE `+where+` ORDER BY seq DESC LIMIT ?) ORDER BY seq`, append(args, limit)...)
 	if err != nil {
-		return nil, 0, explain(s.path, "read", err)
+		return 0, explain(s.path, "read", err)
 	}
 	defer rows.Close()
-	list := []Sequenced{}
 	for rows.Next() {
-		var c Sequenced
-		var seq, at int64
-		if err := rows.Scan(&seq, &c.Service, &at, &c.JSON); err != nil {
-			return nil, 0, explain(s.path, "read", err)
+		if err := scan(rows); err != nil {
+			return 0, explain(s.path, "read", err)
 		}
-		c.Seq, c.Time = uint64(seq), event.Time(at)
-		list = append(list, c)
 	}
-	return list, uint64(top), rows.Err()
+	if err := rows.Err(); err != nil {
+		return 0, explain(s.path, "read", err)
+	}
+	return uint64(top), nil
 }
 
 // Sensors returns the last known state of each node.

@@ -21,6 +21,8 @@ type Store interface {
 	// Calls returns the newest limit calls with a sequence number above after and what q selects by service and time, oldest first,
 	// and the highest sequence number there is.
 	Calls(ctx context.Context, q inventory.Query, after uint64, limit int) ([]Sequenced, uint64, error)
+	// Alerts returns the newest limit alerts likewise. An alert that was updated since comes again, with a new sequence number.
+	Alerts(ctx context.Context, q inventory.Query, after uint64, limit int) ([]Alert, uint64, error)
 	Sensors(context.Context) ([]event.Sensor, error)
 	// Secret returns the random bytes kept under name, made at the first asking.
 	Secret(ctx context.Context, name string, n int) ([]byte, error)
@@ -33,6 +35,7 @@ type Batch struct {
 	Services []inventory.ServiceRecord
 	Leaves   []inventory.LeafRecord
 	Calls    []Sequenced
+	Alerts   []Alert
 	Sensors  []event.Sensor
 }
 
@@ -42,6 +45,16 @@ type Sequenced struct {
 	Service string
 	Time    event.Time
 	JSON    []byte
+}
+
+// Alert is a finding of a detector, or its update, with its place in the order of arrival.
+type Alert struct {
+	Seq           uint64
+	UID           string // of the incident
+	Service, Kind string
+	Severity      int // OCSF severity_id
+	Time          event.Time
+	JSON          []byte
 }
 
 // What can be wrong with a store. The error that wraps them says what to do.

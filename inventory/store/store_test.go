@@ -175,6 +175,21 @@ func conform(t *testing.T, open func(t *testing.T) (s store.Store, reopen func()
 		require.NoError(t, err)
 		require.Len(t, prefixed, 5)
 	})
+	t.Run("an alert that is updated is told once, in its new place", func(t *testing.T) {
+		s, _ := open(t)
+		alert := func(seq int, uid, service string) store.Alert {
+			return store.Alert{Seq: uint64(seq), UID: uid, Service: service, Kind: "k", Severity: 3, Time: start.Add(time.Duration(seq)), JSON: []byte("{}")}
+		}
+		require.NoError(t, s.Save(t.Context(), &store.Batch{Alerts: []store.Alert{alert(1, "a", "x"), alert(2, "b", "y"), alert(3, "c", "x")}}))
+		require.NoError(t, s.Save(t.Context(), &store.Batch{Alerts: []store.Alert{alert(4, "a", "x")}}))
+		got, last, err := s.Alerts(t.Context(), inventory.Query{}, 0, 10)
+		require.NoError(t, err)
+		require.Equal(t, []store.Alert{alert(2, "b", "y"), alert(3, "c", "x"), alert(4, "a", "x")}, got)
+		require.EqualValues(t, 4, last)
+		got, _, err = s.Alerts(t.Context(), inventory.Query{Service: "x"}, 3, 10)
+		require.NoError(t, err)
+		require.Equal(t, []store.Alert{alert(4, "a", "x")}, got)
+	})
 	t.Run("the state of a node is the last that it told", func(t *testing.T) {
 		s, reopen := open(t)
 		one := event.Sensor{Node: "a", State: "capturing", BlindSpots: []event.BlindSpot{{Kind: "tls", Count: 3}}}
