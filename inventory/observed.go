@@ -16,16 +16,15 @@ const maxEnum = 16
 func (c *Catalog) Observed(service string) []observe.Service {
 	q := Query{Service: service}
 	list := []observe.Service{}
-	var last event.Time
-	for _, s := range c.sorted(&Query{}) {
-		o := c.observed(s)
-		last = max(last, o.Last)
-		if q.service(s.name) && s.name != OtherService {
+	c.mu.Lock()
+	last := c.newest()
+	c.mu.Unlock()
+	for _, s := range c.sorted(&q) {
+		if s.name != OtherService {
+			o := c.observed(s)
+			o.Last = max(o.Last, last)
 			list = append(list, o)
 		}
-	}
-	for i := range list {
-		list[i].Last = last
 	}
 	return list
 }
@@ -41,11 +40,13 @@ func (c *Catalog) observed(s *service) observe.Service {
 			continue
 		}
 		var ev evidence
+		probe := true
 		for _, l := range g.leaves {
+			probe = probe && l.probe != event.NoProbe
 			ev.merge(&l.ev, viewLimit)
 			ev.mergeTraits(&l.ev)
 		}
-		e := observe.Endpoint{ID: g.id, Method: g.key.method, Template: g.key.template, Operation: g.key.operation, Served: ev.tier() > Attempted,
+		e := observe.Endpoint{ID: g.id, Method: g.key.method, Template: g.key.template, Operation: g.key.operation, Served: ev.tier() > Attempted, Probe: probe,
 			Calls: ev.calls, First: ev.first, Last: ev.last, Path: c.pathParams(g)}
 		if ev.traits != nil {
 			e.Traits = *ev.traits

@@ -15,7 +15,7 @@ import (
 
 // Document is one declared API.
 type Document struct {
-	ID         string     `json:"id"`                // first 12 hexadecimal digits of Digest
+	ID         string     `json:"id"`                // of the text and the service; see Assign
 	Service    string     `json:"service,omitempty"` // that it declares; "" means every service that answers to one of Hosts
 	Format     Format     `json:"format"`
 	Title      string     `json:"title,omitempty"`
@@ -114,6 +114,14 @@ type Schema struct {
 	Items      *Schema
 	All        []*Schema // all of them apply
 	Any        []*Schema // one of them at least applies
+}
+
+// Assign sets ID, which depends on the service that d declares: one text may declare several.
+func (d *Document) Assign() { d.ID = id(d.Service, d.Digest) }
+
+// CompareDocuments orders by service, title and version, the newest version last.
+func CompareDocuments(a, b Document) int {
+	return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Title, b.Title), compareVersions(a.Version, b.Version), cmp.Compare(a.ID, b.ID))
 }
 
 // Covers says whether d declares the service, which answers to hosts.

@@ -270,10 +270,10 @@ func (s *source) document(ctx context.Context, p string) (*spec.Document, error)
 	}
 	sum := sha256.Sum256(d.Raw)
 	d.Digest = hex.EncodeToString(sum[:])
-	d.ID = d.Digest[:12]
 	if d.Source == "" {
 		d.Source = s.name
 	}
 	d.Finish()
+	d.Assign()
 	return d, nil
 }

@@ -17,28 +17,28 @@ import (
 
 // Service is what was seen of one service.
 type Service struct {
-	Service   string
-	Hosts     []string   // by which clients named it, most used first
-	TLS       bool       // some calls came inside TLS
-	First     event.Time // of the service's calls
-	Last      event.Time // newest call of the whole inventory: what was not called is measured against it
-	Endpoints []Endpoint
+	Service   string     `json:"service"`
+	Hosts     []string   `json:"hosts"`         // by which clients named it, most used first
+	TLS       bool       `json:"tls,omitempty"` // some calls came inside TLS
+	First     event.Time `json:"first,omitzero"`
+	Last      event.Time `json:"last,omitzero"` // newest call of the whole inventory: what was not called is measured against it
+	Endpoints []Endpoint `json:"endpoints"`
 }
 
 // Endpoint is what was seen of one endpoint.
 type Endpoint struct {
-	ID        string
-	Method    string
-	Template  string     // values as {name}: "/orders/{orderId}", "/report-{id}.pdf"
-	Operation string     // what the body asked for, where one path serves many: "query orders", "tools/call"
-	Served    bool       // something other than silence, 404, 405, 410, 421 and 501 came back
-	Declared  bool       // Template is a declaration's
-	Calls     uint64     // probes included
-	First     event.Time //
-	Last      event.Time //
-	Callers   []Caller   // most calls first
-	Path      []PathParam
-	Traits    Traits
+	ID        string      `json:"id"`
+	Method    string      `json:"method"`
+	Template  string      `json:"template"`            // values as {name}: "/orders/{orderId}", "/report-{id}.pdf"
+	Operation string      `json:"operation,omitempty"` // what the body asked for, where one path serves many: "query orders", "tools/call"
+	Served    bool        `json:"served,omitempty"`    // something other than silence, 404, 405, 410, 421 and 501 came back
+	Probe     bool        `json:"probe,omitempty"`     // only health checks and metric scrapes call it
+	Calls     uint64      `json:"calls"`               // probes included
+	First     event.Time  `json:"first,omitzero"`
+	Last      event.Time  `json:"last,omitzero"`
+	Callers   []Caller    `json:"callers,omitempty"` // most calls first
+	Path      []PathParam `json:"path,omitempty"`
+	Traits    Traits      `json:"traits"`
 }
 
 // Caller is one who called an endpoint.
@@ -49,9 +49,9 @@ type Caller struct {
 
 // PathParam is one parameter of a Template, in its order.
 type PathParam struct {
-	Name  string
-	Kinds event.KindSet
-	Words []string // the values, where all were words of the built-in list and few
+	Name  string        `json:"name"`
+	Kinds event.KindSet `json:"kinds,omitempty"`
+	Words []string      `json:"words,omitempty"` // the values, where all were words of the built-in list and few
 }
 
 // Count is how often a thing was seen and when. OK counts the calls that were answered below 400: what a server rejects says
