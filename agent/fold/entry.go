@@ -100,7 +100,7 @@ func (f *Fold) entry(s *service, r *route, c *event.Call) (e *entry, novel bool)
 	}
 	// Nor for the path.
 	f.stats.other.Add(1)
-	if f.bytes >= 2*f.cfg.MaxBytes {
+	if f.bytes >= 4*f.cfg.MaxBytes { // 40,000 pairs of service and status, by default
 		s = f.other()
 	}
 	key = mix(s.hash, uint64(c.Status)<<16|uint64(c.Probe)<<8|1<<61)
@@ -136,6 +136,7 @@ func (f *Fold) newEntry(key uint64, s *service, r *route, c *event.Call) *entry 
 	e.call.CopyFrom(c)
 	t := &e.call
 	t.ID, t.Rev, t.Client.Port, t.Template, t.Path, t.Sums, t.Lost = "", 0, 0, r.text, r.path, nil, nil
+	t.RequestBytes, t.ResponseBytes, t.FirstByteNS, t.DurationNS = 0, 0, 0, 0
 	t.RequestBody, t.ResponseBody, t.Data = nil, nil, event.Data{}
 	if c.Lost != nil {
 		t.Lost = &event.Lost{Reason: c.Lost.Reason}
