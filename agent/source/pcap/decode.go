@@ -423,12 +423,13 @@ func (d *Decoder) gre(b []byte) {
 			n += 8
 		}
 	case etherERSPAN3:
-		if d.has(b, n+12) {
-			if b[n+11]&1 != 0 {
-				n += 8
-			}
-			n += 12
+		if !d.has(b, n+12) {
+			return
 		}
+		if b[n+11]&1 != 0 {
+			n += 8
+		}
+		n += 12
 	}
 	if !d.has(b, n) || !d.tunnel() {
 		return
