@@ -131,7 +131,7 @@ func TestTheSensorKeepsUpWithHonestTrafficBesideHostileTraffic(t *testing.T) {
 	require.Equal(t, want, got, "honest calls")
 	var flooded int64
 	for _, v := range (&server{port: hole}).inventory(t, sensor) {
-		flooded += v.Calls
+		flooded += v.calls()
 	}
 	require.EqualValues(t, flood, flooded, "calls of the flood, each counted")
 	var services []struct {
