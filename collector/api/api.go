@@ -1,7 +1,7 @@
 // Package api serves the inventory over HTTP on one machine, and is the client of what it serves.
 //
 // In: requests with a bearer token, for a host name of this machine. Out: JSON as the OpenAPI document at /openapi.json describes, and a
-// stream of calls. It only reads. It never serves a page of another origin's making: a request whose Host is not a
+// stream of calls. Declared documents can be added and removed, all else is only read. It never serves a page of another origin's making: a request whose Host is not a
 // loopback name or the address listened on is refused, so that a web page cannot reach it by rebinding a DNS name.
 package api
 
@@ -23,8 +23,11 @@ type Inventory interface {
 	Endpoint(ctx context.Context, name, service string) (inventory.Detail, error)
 	Calls(ctx context.Context, q inventory.Query, after uint64, limit int) ([]store.Sequenced, uint64, error)
 	Follow(ctx context.Context, q inventory.Query, after uint64, f func(store.Sequenced) error) error
+	Alerts(ctx context.Context, q inventory.Query, after uint64, limit int) ([]store.Alert, uint64, error)
+	FollowAlerts(ctx context.Context, q inventory.Query, after uint64, f func(store.Alert) error) error
 	Sensors(context.Context) ([]event.Sensor, error)
 	Status(context.Context) (inventory.Stats, error)
+	Documents
 }
 
 // ServicesPage, EndpointsPage, CallsPage and SensorsPage are the bodies of lists.
@@ -47,6 +50,11 @@ type (
 		Calls []Sequenced `json:"calls"`
 		Last  uint64      `json:"last"`
 	}
+	// AlertsPage holds alerts likewise. One that was updated since it was asked for comes again.
+	AlertsPage struct {
+		Alerts []Alert `json:"alerts"`
+		Last   uint64  `json:"last"`
+	}
 	// SensorsPage holds the state of each node.
 	SensorsPage struct {
 		Sensors []event.Sensor `json:"sensors"`
@@ -62,6 +70,15 @@ type Sequenced struct {
 	Seq  uint64 `json:"seq"`
 	Call raw    `json:"call"`
 }
+
+// Alert is an OCSF Detection Finding with its place in the order of arrival.
+type Alert struct {
+	Seq     uint64  `json:"seq"`
+	Finding finding `json:"finding"`
+}
+
+// finding is raw; the OpenAPI document says of it only that it is an object, since OCSF describes it.
+type finding struct{ raw }
 
 // raw is JSON that is passed on as it is.
 type raw []byte

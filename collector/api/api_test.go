@@ -77,7 +77,7 @@ func get(t *testing.T, url string, change func(*http.Request)) (int, string) {
 func TestOnlyTheBearerOfTheTokenIsAnswered(t *testing.T) {
 	srv, _ := serve(t, 3)
 	for _, value := range []string{"", "Bearer", "Bearer ", "Bearer s3cre", "Bearer s3crett", "Basic " + token, token} {
-		for _, path := range []string{"/v1/services", "/v1/endpoints", "/v1/endpoint?name=x", "/v1/calls", "/v1/calls/stream", "/v1/sensors", "/v1/status"} {
+		for _, path := range []string{"/v1/services", "/v1/endpoints", "/v1/endpoint?name=x", "/v1/calls", "/v1/calls/stream", "/v1/alerts", "/v1/alerts/stream", "/v1/sensors", "/v1/status"} {
 			status, body := get(t, srv.URL+path, func(r *http.Request) { r.Header.Set("Authorization", value) })
 			require.Equal(t, 401, status, "%q %s", value, path)
 			require.Contains(t, body, "bearer token")
@@ -164,8 +164,9 @@ func TestAnswersAreWhatTheOpenAPIDocumentSays(t *testing.T) {
 	require.NoError(t, err)
 	rows, _, err := c.Endpoints(t.Context(), inventory.Query{})
 	require.NoError(t, err)
+	c.Alert(store.Alert{UID: "a", JSON: []byte(`{"finding_info":{"uid":"a"}}`)})
 	paths := []string{"/v1/services", "/v1/endpoints?service=svc1*&probes=true&sort=-calls&limit=3&since=2020-01-01T00:00:00Z&state=undeclared",
-		"/v1/endpoint?name=" + rows[0].ID, "/v1/endpoint?name=nope", "/v1/calls?limit=7", "/v1/sensors", "/v1/status", "/v1/endpoints?state=x"}
+		"/v1/endpoint?name=" + rows[0].ID, "/v1/endpoint?name=nope", "/v1/calls?limit=7", "/v1/alerts", "/v1/sensors", "/v1/status", "/v1/endpoints?state=x"}
 	for _, path := range paths {
 		req, err := http.NewRequest(http.MethodGet, srv.URL+path, nil)
 		require.NoError(t, err)
@@ -284,6 +285,30 @@ func TestCallsAreStreamedAsTheyCome(t *testing.T) {
 	for i, s := range seqs {
 		require.EqualValues(t, 4+i, s)
 	}
+}
+
+func TestAlertsAreListedAndStreamed(t *testing.T) {
+	srv, c := serve(t, 1)
+	for i := range 5 {
+		c.Alert(store.Alert{UID: fmt.Sprint("u", i), Service: fmt.Sprint("s", i%2), JSON: fmt.Appendf(nil, `{"n":%d}`, i)})
+	}
+	list, last, err := client(srv).Alerts(t.Context(), inventory.Query{Service: "s0"}, 1, 10)
+	require.NoError(t, err)
+	require.EqualValues(t, 5, last)
+	require.Len(t, list, 2)
+	require.JSONEq(t, `{"n":2}`, string(list[0].JSON))
+	enough := errors.New("enough")
+	n := 0
+	require.ErrorIs(t, client(srv).FollowAlerts(t.Context(), inventory.Query{}, 2, func(a store.Alert) error {
+		require.JSONEq(t, fmt.Sprintf(`{"n":%d}`, a.Seq-1), string(a.JSON))
+		if n++; n == 4 {
+			return enough
+		}
+		if n == 3 {
+			c.Alert(store.Alert{UID: "new", JSON: []byte(`{"n":5}`)})
+		}
+		return nil
+	}), enough)
 }
 
 func TestTooManyRequestsAtOneTimeAreTurnedAway(t *testing.T) {

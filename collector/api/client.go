@@ -174,9 +174,34 @@ func (c *Client) Calls(ctx context.Context, q inventory.Query, after uint64, lim
 
 // Follow hands each new call to f until ctx ends, the server stops or f fails.
 func (c *Client) Follow(ctx context.Context, q inventory.Query, after uint64, f func(store.Sequenced) error) error {
+	return follow(ctx, c, "/v1/calls/stream", q, after, func(x *Sequenced) error { return f(store.Sequenced{Seq: x.Seq, JSON: x.Call}) })
+}
+
+// Alerts asks for recent alerts. Of each only Seq and JSON are set.
+func (c *Client) Alerts(ctx context.Context, q inventory.Query, after uint64, limit int) ([]store.Alert, uint64, error) {
+	q.Limit = limit
+	v := values(q)
+	v.Set("after", strconv.FormatUint(after, 10))
+	var p AlertsPage
+	if err := c.get(ctx, "/v1/alerts", v, &p); err != nil {
+		return nil, 0, err
+	}
+	list := make([]store.Alert, len(p.Alerts))
+	for i, x := range p.Alerts {
+		list[i] = store.Alert{Seq: x.Seq, JSON: x.Finding.raw}
+	}
+	return list, p.Last, nil
+}
+
+// FollowAlerts hands each new alert to f likewise.
+func (c *Client) FollowAlerts(ctx context.Context, q inventory.Query, after uint64, f func(store.Alert) error) error {
+	return follow(ctx, c, "/v1/alerts/stream", q, after, func(x *Alert) error { return f(store.Alert{Seq: x.Seq, JSON: x.Finding.raw}) })
+}
+
+func follow[T any](ctx context.Context, c *Client, path string, q inventory.Query, after uint64, f func(*T) error) error {
 	v := values(inventory.Query{Service: q.Service, Since: q.Since})
 	v.Set("after", strconv.FormatUint(after, 10))
-	res, err := c.do(ctx, "/v1/calls/stream", v)
+	res, err := c.do(ctx, path, v)
 	if err != nil {
 		return err
 	}
@@ -187,11 +212,11 @@ func (c *Client) Follow(ctx context.Context, q inventory.Query, after uint64, f 
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
-		var x Sequenced
+		var x T
 		if err := json.Unmarshal(lines.Bytes(), &x); err != nil {
 			return fmt.Errorf("stream of %s: %w", c.URL, err)
 		}
-		if err := f(store.Sequenced{Seq: x.Seq, JSON: x.Call}); err != nil {
+		if err := f(&x); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,8 @@ import (
 type route struct {
 	path, id, about string
 	params          []param
-	body            any // of the answer; nil: lines of Sequenced
+	body            any  // of the answer
+	lines           bool // the answer is many of them, one a line, that goes on
 	serve           func(http.ResponseWriter, *http.Request) error
 }
 
@@ -44,11 +45,9 @@ func document(routes []route, version string) []byte {
 	failure := object{"description": "What went wrong, and what to do.", "content": object{"application/json": object{"schema": schema(reflect.TypeFor[Failure](), schemas)}}}
 	paths := object{}
 	for _, r := range routes {
-		media, body := "application/json", reflect.TypeFor[Sequenced]()
-		if r.body == nil {
+		media := "application/json"
+		if r.lines {
 			media = "application/jsonl"
-		} else {
-			body = reflect.TypeOf(r.body)
 		}
 		params := []object{}
 		for _, p := range r.params {
@@ -57,7 +56,7 @@ func document(routes []route, version string) []byte {
 		paths[r.path] = object{"get": object{
 			"operationId": r.id, "summary": r.about, "parameters": params,
 			"responses": object{
-				"200":     object{"description": r.about, "content": object{media: object{"schema": schema(body, schemas)}}},
+				"200":     object{"description": r.about, "content": object{media: object{"schema": schema(reflect.TypeOf(r.body), schemas)}}},
 				"default": failure,
 			},
 		}}
@@ -90,6 +89,8 @@ func schema(t reflect.Type, all object) object {
 		return object{"type": "string", "format": "date-time"}
 	case reflect.TypeFor[raw]():
 		return schema(reflect.TypeFor[event.Call](), all)
+	case reflect.TypeFor[finding]():
+		return object{"type": "object", "description": "OCSF 1.8 Detection Finding, class 2004"}
 	case reflect.TypeFor[event.JSONTypes](), reflect.TypeFor[event.KindSet]():
 		return object{"type": "array", "items": object{"type": "string"}}
 	}

@@ -72,14 +72,19 @@ func New(ctx context.Context, cfg Config, inv Inventory) *http.Server {
 
 // routes are what is served; the OpenAPI document is made from the same list.
 func (s *server) routes() []route {
+	const lines = ", one JSON object a line; an empty line now and then shows that the stream lives."
+	since := []param{serviceParam, sinceParam, afterParam}
+	newest := append(slices.Clone(since), limitParam)
 	return []route{
-		{"/v1/services", "services", "One row per service.", listParams, ServicesPage{}, s.services},
-		{"/v1/endpoints", "endpoints", "One row per endpoint.", append(slices.Clone(listParams), stateParam, probesParam), EndpointsPage{}, s.endpoints},
-		{"/v1/endpoint", "endpoint", "One endpoint whole.", []param{{"name", "string", "id, or METHOD and template with a space between", true}, serviceParam}, inventory.Detail{}, s.endpoint},
-		{"/v1/calls", "calls", "Recent calls, oldest first.", []param{serviceParam, sinceParam, limitParam, afterParam}, CallsPage{}, s.calls},
-		{"/v1/calls/stream", "followCalls", "Calls as they come, one JSON object a line; an empty line now and then shows that the stream lives.", []param{serviceParam, sinceParam, afterParam}, nil, s.stream},
-		{"/v1/sensors", "sensors", "The state of each node, with its loss ledger.", nil, SensorsPage{}, s.sensors},
-		{"/v1/status", "status", "What the inventory holds, and what detail its bounds cut.", nil, Status{}, s.status},
+		{path: "/v1/services", id: "services", about: "One row per service.", params: listParams, body: ServicesPage{}, serve: s.services},
+		{path: "/v1/endpoints", id: "endpoints", about: "One row per endpoint.", params: append(slices.Clone(listParams), stateParam, probesParam), body: EndpointsPage{}, serve: s.endpoints},
+		{path: "/v1/endpoint", id: "endpoint", about: "One endpoint whole.", params: []param{{"name", "string", "id, or METHOD and template with a space between", true}, serviceParam}, body: inventory.Detail{}, serve: s.endpoint},
+		{path: "/v1/calls", id: "calls", about: "Recent calls, oldest first.", params: newest, body: CallsPage{}, serve: s.calls},
+		{path: "/v1/calls/stream", id: "followCalls", about: "Calls as they come" + lines, params: since, body: Sequenced{}, lines: true, serve: s.followCalls},
+		{path: "/v1/alerts", id: "alerts", about: "Recent alerts, oldest first, of each incident the last word.", params: newest, body: AlertsPage{}, serve: s.alerts},
+		{path: "/v1/alerts/stream", id: "followAlerts", about: "Alerts as they come" + lines, params: since, body: Alert{}, lines: true, serve: s.followAlerts},
+		{path: "/v1/sensors", id: "sensors", about: "The state of each node, with its loss ledger.", body: SensorsPage{}, serve: s.sensors},
+		{path: "/v1/status", id: "status", about: "What the inventory holds, and what detail its bounds cut.", body: Status{}, serve: s.status},
 	}
 }
 
@@ -304,8 +309,36 @@ func (s *server) calls(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, page)
 }
 
-// stream writes calls as they come. A client that does not read for 10 s is cut off.
-func (s *server) stream(w http.ResponseWriter, r *http.Request) error {
+func (s *server) alerts(w http.ResponseWriter, r *http.Request) error {
+	q, after, err := query(r, "service", "since", "limit", "after")
+	if err != nil {
+		return err
+	}
+	list, last, err := s.inv.Alerts(r.Context(), q, after, min(q.Limit, store.KeepAlerts))
+	if err != nil {
+		return err
+	}
+	page := AlertsPage{Alerts: make([]Alert, len(list)), Last: last}
+	for i, a := range list {
+		page.Alerts[i] = Alert{a.Seq, finding{a.JSON}}
+	}
+	return reply(w, page)
+}
+
+func (s *server) followCalls(w http.ResponseWriter, r *http.Request) error {
+	return s.stream(w, r, func(ctx context.Context, q inventory.Query, after uint64, send func(any) error) error {
+		return s.inv.Follow(ctx, q, after, func(c store.Sequenced) error { return send(Sequenced{c.Seq, c.JSON}) })
+	})
+}
+
+func (s *server) followAlerts(w http.ResponseWriter, r *http.Request) error {
+	return s.stream(w, r, func(ctx context.Context, q inventory.Query, after uint64, send func(any) error) error {
+		return s.inv.FollowAlerts(ctx, q, after, func(a store.Alert) error { return send(Alert{a.Seq, finding{a.JSON}}) })
+	})
+}
+
+// stream writes what follow finds as it comes, one a line. A client that does not read for 10 s is cut off.
+func (s *server) stream(w http.ResponseWriter, r *http.Request, follow func(context.Context, inventory.Query, uint64, func(any) error) error) error {
 	q, after, err := query(r, "service", "since", "after")
 	if err != nil {
 		return err
@@ -324,14 +357,15 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) error {
 	if err := send(nil); err != nil {
 		return nil
 	}
-	calls := make(chan store.Sequenced)
+	found := make(chan any)
 	ctx, stop := context.WithCancel(r.Context())
 	defer stop()
-	done := make(chan error, 1)
+	done := make(chan struct{})
 	go func() {
-		done <- s.inv.Follow(ctx, q, after, func(c store.Sequenced) error {
+		defer close(done)
+		follow(ctx, q, after, func(x any) error {
 			select {
-			case calls <- c:
+			case found <- x:
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
@@ -343,10 +377,10 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) error {
 	for {
 		var line []byte
 		select {
-		case c := <-calls:
-			line, err = json.Marshal(Sequenced{c.Seq, c.JSON})
-			if err != nil {
-				return nil // too late for another status
+		case x := <-found:
+			if line, err = json.Marshal(x); err != nil {
+				s.cfg.Log.Warn("a line could not be encoded", "error", err)
+				continue
 			}
 		case <-alive.C:
 		case <-done:
@@ -355,7 +389,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) error {
 		if err := send(line); err != nil {
 			stop()
 			<-done
-			return nil
+			return nil // too late for another status
 		}
 	}
 }
