@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,7 +23,9 @@ import (
 	"github.com/gnomon-sensor/gnomon/agent/source/live"
 	"github.com/gnomon-sensor/gnomon/agent/source/record"
 	"github.com/gnomon-sensor/gnomon/collector"
+	"github.com/gnomon-sensor/gnomon/collector/alert"
 	"github.com/gnomon-sensor/gnomon/collector/api"
+	"github.com/gnomon-sensor/gnomon/collector/detect"
 	"github.com/gnomon-sensor/gnomon/inventory"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 	"github.com/gnomon-sensor/gnomon/inventory/store"
@@ -128,7 +131,10 @@ func (o *runOptions) run(c *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	col, err := collector.New(ctx, collector.Config{Sensors: func() []event.Sensor { return []event.Sensor{sensor.Sensor()} }, Log: log,
+	var col *collector.Collector
+	detectors := newDetectors(cfg.Key, func(a store.Alert) { col.Alert(a) }, log)
+	col, err = collector.New(ctx, collector.Config{Sensors: func() []event.Sensor { return []event.Sensor{sensor.Sensor()} }, Log: log,
+		Observers: []collector.Observer{detectors},
 		Templates: func(list []inventory.Learned) {
 			for _, l := range list {
 				sensor.Templates().Set(l.Service, l.Matcher)
@@ -182,6 +188,7 @@ func (o *runOptions) run(c *cobra.Command) (err error) {
 	}
 	stop()
 	<-collected
+	detectors.Flush()
 	err = errors.Join(err, col.Close(context.WithoutCancel(ctx)))
 	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
@@ -189,6 +196,22 @@ func (o *runOptions) run(c *cobra.Command) (err error) {
 		server.Close()
 	}
 	return err
+}
+
+// newDetectors returns the detectors, which hand what they find to emit.
+func newDetectors(key [32]byte, emit func(store.Alert), log *slog.Logger) *detect.Engine {
+	return detect.New(detect.Config{
+		Key: [2]uint64{binary.LittleEndian.Uint64(key[:]), binary.LittleEndian.Uint64(key[8:])},
+		Emit: func(f *alert.Finding) {
+			b, err := f.AppendJSON(nil)
+			if err != nil {
+				log.Error("a finding could not be encoded", "finding", f.FindingInfo.UID, "error", err)
+				return
+			}
+			emit(store.Alert{UID: f.FindingInfo.UID, Service: f.Unmapped.Gnomon.Service, Kind: f.Kind(), Severity: f.SeverityID,
+				Time: event.Time(f.Time * int64(time.Millisecond)), JSON: b})
+		},
+	})
 }
 
 func parseBackend(s string) (live.Backend, error) {
