@@ -2,6 +2,7 @@ package detect
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/gnomon-sensor/gnomon/inventory/event"
@@ -108,6 +109,8 @@ type pending struct {
 	Caller, Credential           string
 	ServiceName, Method          string
 	Template, Operation, Address string
+	Why                          string // ordinary change that explains it, if it stays alone
+	New                          bool   // that change is new pods
 	Told                         bool
 }
 
@@ -161,12 +164,16 @@ func (novelty) observe(e *Engine, s *sight) {
 	case s.freshPair && !s.freshEndpoint && s.ep.WithAuth > 0.8*s.ep.N && !safe(s.c.Method) && !s.outside && e.warm(s.ep.First):
 		kind, endpoint = "bfla", s.epKey
 	}
+	if kind == "bfla" && reads(s.ep.Operation) {
+		return
+	}
 	if kind == "" || s.relay || !e.warm(w.First) || len(e.pending) >= maxPending {
 		return
 	}
 	why := ""
+	fresher := w.deployed(s.c.Client.Address, s.t)
 	switch {
-	case w.deployed(s.c.Client.Address, s.t):
+	case fresher:
 		why = "its pods are new, so its program probably is"
 	case w.NewEP > 0 && int64(s.t-w.NewEP) < 6*hour && int64(w.NewEP-w.First) > hour:
 		why = "it has a new endpoint of its own"
@@ -175,11 +182,8 @@ func (novelty) observe(e *Engine, s *sight) {
 	case kind != "egress" && kind != "llm_abuse" && !s.freshEndpoint && int64(s.t-s.ep.First) < day, kind == "bfla" && s.freshEndpoint, kind == "lateral_movement" && (s.freshEndpoint || int64(s.t-s.svc.First) < day):
 		why = "what it calls is new, too"
 	}
-	if why != "" {
-		e.inform(s, why, "no such call", kind)
-		return
-	}
 	p := pending{
+		Why:  why,
 		Kind: kind, Workload: s.wKey, Service: s.svcKey, Endpoint: endpoint, First: s.t, N: s.n, Live: float64(w.livePods(s.t)), Process: strange,
 		Call: strings.Clone(s.c.ID), Caller: w.Name, Credential: strings.Clone(s.credName), ServiceName: s.svc.Name, Method: s.ep.Method, Template: s.ep.Template,
 		Operation: s.ep.Operation, Address: strings.Clone(s.c.Client.Address),
@@ -187,6 +191,20 @@ func (novelty) observe(e *Engine, s *sight) {
 	p.Pods.add(hash(s.c.Client.Address))
 	e.pending = append(e.pending, p)
 	e.decide()
+}
+
+// reads says whether a gRPC or GraphQL operation, whose method is always POST, reads by the standard method names of
+// https://google.aip.dev/130 and the like.
+func reads(op string) bool {
+	if i := strings.LastIndexAny(op, "/."); i >= 0 {
+		op = op[i+1:]
+	}
+	for _, verb := range [...]string{"Get", "BatchGet", "List", "Search", "Find", "Read", "Query", "Check", "Watch", "Count", "Describe", "Lookup"} {
+		if strings.HasPrefix(op, verb) {
+			return true
+		}
+	}
+	return false
 }
 
 // tool says whether an operation calls a tool of the Model Context Protocol.
@@ -213,13 +231,23 @@ func (e *Engine) decide() {
 			}
 		}
 		switch {
+		case p.Why != "":
+			if len(at) < 3 || p.New && !p.Process {
+				if age > hour {
+					e.informOf(&p, p.Why)
+					continue
+				}
+				break
+			}
+			p.Told = true
+			e.tellNew(&p, w, len(at))
 		case len(at) < 2 && p.Pods.count() > 1.5 && !p.Process:
 			e.informOf(&p, "all pods began to do it: a feature was switched on")
 			continue
-		case w.Trouble > 0 && int64(p.First-w.Trouble) < 15*minute && int64(w.Trouble-p.First) < 10*second:
+		case w.Trouble > 0 && int64(p.First-w.Trouble) < 10*second && int64(w.Trouble-p.First) < 10*second:
 			e.counts.Suppressed++
 			continue
-		case len(at) >= 2, p.Process, p.Live <= 1, p.N >= 6, p.N >= 4 && p.Live >= 3, age > 15*minute:
+		case len(at) >= 2, p.Process, p.Live <= 1, math.Pow(p.Live, p.N-1) > 30, age > 15*minute && p.N == 1, age > 40*minute:
 			p.Told = true
 			e.tellNew(&p, w, len(at))
 		}

@@ -51,20 +51,18 @@ func (h *hourProfile) learn(t event.Time) bool {
 	return true
 }
 
-// silence returns the circular range of hours around hour h without any activity, as its length and the distance of h
-// from the nearest activity.
-func (p *hourProfile) silence(h int) (length, near int) {
-	before, after := 0, 0
-	for i := 1; i < 24 && p.Count[(h-i+24)%24] == 0; i++ {
+// silence returns how many hours before and after hour h of the day were without any activity, h itself not counted; -1 when h was not.
+func (p *hourProfile) silence(h int) (before, after int) {
+	if p.Count[h] > 0 {
+		return -1, -1
+	}
+	for before < 23 && p.Count[(h-before-1+24)%24] == 0 {
 		before++
 	}
-	for i := 1; i < 24 && p.Count[(h+i)%24] == 0; i++ {
+	for after < 23 && p.Count[(h+after+1)%24] == 0 {
 		after++
 	}
-	if p.Count[h] > 0 {
-		return 0, 0
-	}
-	return before + after + 1, min(before, after) + 1
+	return before, after
 }
 
 func (hours) observe(e *Engine, s *sight) {
@@ -76,16 +74,14 @@ func (hours) observe(e *Engine, s *sight) {
 	odd := false
 	if h.Total >= 20 && h.Days >= 4 && e.warm(e.start) {
 		hourOfDay := int(at % 24)
-		length, near := h.silence(hourOfDay)
-		if length >= 8 && near >= 3 {
+		before, after := h.silence(hourOfDay)
+		if before+after >= 7 && min(before, after) >= 2 {
 			all, here := 0.0, 0.0
-			for i, n := range s.group.Hours {
+			for _, n := range s.group.Hours {
 				all += n
-				d := (i - hourOfDay + 24) % 24
-				// hours in the middle of the silence, its edges left out
-				if min(d, 24-d) <= max(1, length/2-3) && h.Count[i] == 0 {
-					here += n
-				}
+			}
+			for d := 1 - before; d < after; d++ { // without the edges, which are habit's grey zone
+				here += s.group.Hours[(hourOfDay+d+24)%24]
 			}
 			if all >= 60 {
 				share := (here + 0.5) / (all + 1)
@@ -100,7 +96,7 @@ func (hours) observe(e *Engine, s *sight) {
 					if h.Odd >= 3 {
 						e.raise(s, evidence{
 							kind: "off_hours", score: 6 + min(individual, 20) + h.Odd/2, parameter: "hours of activity in UTC",
-							expected: fmt.Sprintf("activity in the hours seen on %d days, none within %d hours of this one", h.Days, near-1),
+							expected: fmt.Sprintf("activity in the hours seen on %d days, none within %d hours of this one", h.Days, min(before, after)),
 							observed: fmt.Sprintf("%.0f calls around %02d:00", h.Odd, hourOfDay), baseline: uint64(h.Total), more: h.Told == at,
 						})
 						h.Told = at

@@ -75,7 +75,7 @@ func (e *Engine) raise(s *sight, ev evidence) {
 		return
 	}
 	// what a server does while one of its callers is under suspicion is that caller's doing
-	if s.w != nil && s.w.Trouble > 0 && int64(s.t-s.w.Trouble) < 15*minute && !ev.everyone {
+	if s.w != nil && s.w.inTrouble(s.t) && !ev.everyone {
 		switch ev.kind {
 		case "token_theft", "dormant_credential":
 		default:
@@ -103,6 +103,10 @@ func (e *Engine) raise(s *sight, ev evidence) {
 		e.tell(s, in, &ev)
 		return
 	}
+	if in != nil && !ev.everyone && in.Kind == ev.kind && in.Service == s.svc.Name && int64(s.t-in.Last) < day {
+		e.grow(in, s) // the same again after a pause is the same incident
+		return
+	}
 	in, _ = e.incidents.put(key)
 	first := s.t
 	if ev.first > 0 && ev.first < s.t {
@@ -112,6 +116,11 @@ func (e *Engine) raise(s *sight, ev evidence) {
 	e.counts.Incidents++
 	e.grow(in, s)
 	e.tell(s, in, &ev)
+}
+
+// inTrouble says whether a caller of w was under suspicion just now: what w calls is then that caller's doing.
+func (w *workload) inTrouble(t event.Time) bool {
+	return w.Trouble > 0 && int64(t-w.Trouble) < 15*minute
 }
 
 func (e *Engine) grow(in *incident, s *sight) {

@@ -42,7 +42,7 @@ func (r *signRates) at(name string) *float64 {
 }
 
 func (inject) observe(e *Engine, s *sight) {
-	if s.ep == nil || s.relay {
+	if s.ep == nil || s.relay || s.w != nil && s.w.inTrouble(s.t) {
 		return
 	}
 	e.signs.All += s.n
@@ -69,7 +69,7 @@ func (inject) observe(e *Engine, s *sight) {
 			st.Signs[i] = strings.Clone(sign)
 		}
 	}
-	if st.K < 2 || st.Score < 10 {
+	if st.K < 2 || st.Score < 14 {
 		return
 	}
 	e.raise(s, evidence{

@@ -15,15 +15,22 @@ func model(ep *endpoint) bool {
 	return false
 }
 
+// leadsToModel says whether calls of ep usually cause calls of a model. Usually, since of many calls at the same time the wrong
+// one may be taken for the cause.
+func (ep *endpoint) leadsToModel() bool { return ep.Model >= 5 && ep.Model > 0.3*ep.N }
+
 // markModel finds the endpoints that lead to a model: a workload that calls a model or lists tools serves them, and so
 // does what hands a call on to such a workload while it answers.
 func (e *Engine) markModel(s *sight) {
 	if s.w == nil {
 		return
 	}
-	if s.ep.Model > 0 || strings.HasPrefix(s.ep.Operation, "tools/") {
+	if s.outside && model(s.ep) {
+		s.ep.Model += s.n
+	}
+	if s.ep.leadsToModel() || strings.HasPrefix(s.ep.Operation, "tools/") {
 		if at := e.serving(s); at != nil {
-			at.Model = s.t
+			at.Model += s.n
 		}
 	}
 }
@@ -33,7 +40,7 @@ func (e *Engine) serving(s *sight) *endpoint {
 	if s.w.LastIn == 0 || int64(s.t-s.w.LastInAt) > 5*second {
 		return nil
 	}
-	if s.w.LastInWho != s.credKey && s.cred != nil {
+	if s.relay && s.w.LastInWho != s.credKey {
 		return nil
 	}
 	return e.endpoints.peek(s.w.LastIn)

@@ -84,8 +84,8 @@ type endpoint struct {
 	Classes  [12]classUse
 	Params   [32]paramUse
 	Before   [10]before
-	Missing  rate       // calls of people without any of the usual steps before
-	Model    event.Time // last seen to lead to a language model
+	Missing  rate    // calls of people without any of the usual steps before
+	Model    float64 // calls that led to a language model
 }
 
 // pair is a principal on an endpoint.
@@ -198,6 +198,9 @@ func (e *Engine) look(s *sight, c *event.Call) {
 	if c.Server.Workload != "" {
 		s.sw = e.workload(e.ref('w', c.Server.Workload), c.Server.Workload, s.t)
 		e.podSeen(s.sw, c.Server.Address, s.t)
+		if s.sw.Process == "" && c.Server.Process != "" {
+			s.sw.Process = strings.Clone(c.Server.Process)
+		}
 	}
 
 	// the credential, under the name that lasts
@@ -358,7 +361,7 @@ func (e *Engine) learn(s *sight) {
 	if s.sw != nil && s.sw != s.w {
 		s.sw.Served += s.n
 		if ended, had := s.sw.Inbound.roll(s.t, 10*minute); ended > 0 {
-			s.sw.InMost = max(s.sw.InMost*decay(ended, 10*minute), had)
+			s.sw.InMost = slowMost(s.sw.InMost, had, ended, int64(s.t-s.sw.First))
 		}
 		s.sw.Inbound.N += s.n
 	}
@@ -367,7 +370,7 @@ func (e *Engine) learn(s *sight) {
 	}
 	s.svc.Down.add(s.t, s.n, c.Status >= 500 || c.Status == 0)
 	if ended, had := s.svc.Ten.roll(s.t, 10*minute); ended > 0 {
-		s.svc.Most = max(s.svc.Most*decay(ended, 10*minute), had)
+		s.svc.Most = slowMost(s.svc.Most, had, ended, int64(s.t-s.svc.First))
 	}
 	s.svc.Ten.N += s.n
 	if s.ep == nil {
@@ -384,6 +387,19 @@ func (e *Engine) learn(s *sight) {
 	}
 	s.pr.N += s.n
 	s.pr.Last = s.t
+}
+
+// slowMost is the most calls in ten minutes, which after two days gives way to more only slowly: what it is asked for is
+// whether now is busier than ever, so a campaign must not become the measure at once.
+func slowMost(most, had float64, ended, age int64) float64 {
+	most *= decay(ended, 10*minute)
+	switch {
+	case had <= most:
+		return most
+	case age < 2*day:
+		return had
+	}
+	return most + 0.02*(had-most)
 }
 
 // decay is how much of a maximum is left after n windows: half in two weeks, so that a monthly peak is not forgotten at once.

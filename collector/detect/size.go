@@ -23,18 +23,18 @@ type sizeState struct {
 
 func (size) observe(e *Engine, s *sight) {
 	c := s.c
-	if s.ep == nil || c.Status < 200 || c.Status >= 300 || s.relay || c.Lost != nil {
+	if s.ep == nil || c.Status < 200 || c.Status >= 300 || c.Lost != nil {
 		return
 	}
 	ep, st := s.ep, &s.pr.Size
-	if s.outside && model(ep) {
-		ep.Model = s.t
-	}
 	e.markModel(s)
+	if s.relay {
+		return
+	}
 	x := math.Log1p(float64(c.ResponseBytes) / s.n)
 	y := math.Log1p(float64(c.RequestBytes) / s.n)
 	suspect := e.suspected(s.p)
-	judge := e.warm(ep.First) && ep.Response.N >= 40 && !(s.p.Workload && s.w.Served > 0 && s.w.Relayed > 0 && ep.Model == 0)
+	judge := e.warm(ep.First) && ep.Response.N >= 40 && !(s.p.Workload && s.w.Served > 0 && s.w.Relayed > 0 && !ep.leadsToModel())
 	odd := false
 	if judge {
 		if int64(s.t-st.Last) > 6*hour {
@@ -46,7 +46,7 @@ func (size) observe(e *Engine, s *sight) {
 			sd = max(0.25, min(sd, 1.3*st.Own.sd()))
 		}
 		odd = e.sum(s, "exfiltration", x, mean, sd, slack, ep, &st.Up, &st.K)
-		if ep.Model > 0 && y > 4 {
+		if ep.leadsToModel() && y > 4 {
 			odd = e.sum(s, "llm_abuse", y, ep.Request.Mean, max(ep.Request.sd(), 0.25), 2, ep, &st.UpSent, &st.KSent) || odd
 		}
 		st.Last = s.t
@@ -78,8 +78,9 @@ func (e *Engine) sum(s *sight, kind string, x, mean, sd, slack float64, ep *endp
 			st.First = 0
 		}
 	}
-	if *up > 7 && *k >= 2 {
-		if ep.Model > 0 {
+	*up = min(*up, 20)
+	if *up > 7 && *k >= 2 && z > slack {
+		if ep.leadsToModel() {
 			kind = "llm_abuse"
 		}
 		direction := "bytes of the answer"

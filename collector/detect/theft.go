@@ -19,8 +19,8 @@ type credential struct {
 	Kind        event.AuthKind
 	First, Last event.Time
 	N           float64
-	Principal   uint64 // whose it is: itself, or the machine whose rotated credential it is
-	Delivered   [4]delivery
+	Principal   uint64       // whose it is: itself, or the machine whose rotated credential it is
+	Delivered   [12]delivery // a request may pass a dozen workloads
 	Homes       [6]home
 }
 
@@ -95,6 +95,9 @@ func (theft) observe(e *Engine, s *sight) {
 	if c == nil || s.relay || s.w != nil && s.w.Relayed > 20 && c.N == 0 {
 		return
 	}
+	if s.w != nil && s.w.Relayed > 20 && s.w.Relayed > 0.05*s.w.N && !c.lasts() {
+		return // it passes on the credentials of people all day long
+	}
 	var key uint64
 	if s.external {
 		key = network(s.c.Client.Address)
@@ -124,7 +127,7 @@ func (theft) observe(e *Engine, s *sight) {
 	if h.N > 0 {
 		for i := range c.Homes {
 			o := &c.Homes[i]
-			if o.Key != 0 && o.Key != key && o.Last > h.Last && o.First < h.First && int64(s.t-h.Counted) > 5*minute {
+			if o.Key != 0 && o.Key != key && o.Last > h.Last && int64(s.t-h.Counted) > 5*minute {
 				h.Alternated++
 				h.Counted = s.t
 				break
@@ -147,7 +150,7 @@ func (theft) observe(e *Engine, s *sight) {
 		e.raise(s, evidence{kind: "token_theft", more: true})
 		return
 	}
-	if others == 0 || h.Others == 0 || !e.warm(e.start) && c.N < 50 {
+	if others == 0 || !e.warm(e.start) && c.N < 50 {
 		return
 	}
 	score, why := theftScore(e, s, c, h)
@@ -168,6 +171,9 @@ func (theft) observe(e *Engine, s *sight) {
 }
 
 func theftScore(e *Engine, s *sight, c *credential, h *home) (float64, string) {
+	if h.Others == 0 && age0(s, c) > day {
+		return 0, ""
+	}
 	known := c.knownHomes(h)
 	age := int64(h.First - c.First)
 	switch {
@@ -201,7 +207,6 @@ func theftScore(e *Engine, s *sight, c *credential, h *home) (float64, string) {
 		}
 	}
 	since -= h.Others
-	rare := s.group.share(h.Key)
 	if age > day && h.Others >= 8 {
 		// a person with a past: how likely is it that after h.Others slots elsewhere so many of the next lie here?
 		x := betaBinomial(h.Slots, since, 0.5, h.Others)
@@ -210,11 +215,28 @@ func theftScore(e *Engine, s *sight, c *credential, h *home) (float64, string) {
 		}
 		return 0, ""
 	}
-	if rare < 0.015 && h.Alternated >= 2 && h.N >= 15 && h.Recent.N+h.Recent.Prev >= 3 && int64(s.t-h.First) < 4*hour {
-		return -math.Log(rare+1e-6) + 3*h.Alternated + 2*h.Slots, "at the same time as from the place where it was issued"
+	// A session without a past: two places at the same time, of which one is a network that hardly anyone of the group uses. Which of
+	// them came first says nothing.
+	alternated := 0.0
+	var odd *home
+	for i := range c.Homes {
+		o := &c.Homes[i]
+		if o.Key == 0 || int64(s.t-o.Last) > hour || int64(s.t-o.First) > 4*hour {
+			continue
+		}
+		alternated += o.Alternated
+		if o.N >= 15 && o.Recent.sliding(s.t, hour) >= 2.5 && s.group.share(o.Key) < 0.015 {
+			odd = o
+		}
+	}
+	if odd != nil && alternated >= 3 {
+		return -math.Log(s.group.share(odd.Key)+1e-6) + 3*alternated, fmt.Sprintf("%.0f of them from %s, at the same time as from the other", odd.N, odd.Name)
 	}
 	return 0, ""
 }
+
+// age0 is how long the credential has been known.
+func age0(s *sight, c *credential) int64 { return int64(s.t - c.First) }
 
 // betaBinomial is -ln of the chance that k of k+m draws fall into a class that was never among others draws before.
 func betaBinomial(k, m, a, others float64) float64 {
@@ -248,6 +270,11 @@ func (c *credential) atWorkload() bool {
 		}
 	}
 	return most != nil && most.Workload
+}
+
+// lasts says whether the credential is one of a machine, as far as can be told from where it is used.
+func (c *credential) lasts() bool {
+	return c.Kind != event.AuthSessionCookie && c.Kind != event.AuthBearerJWT || c.atWorkload()
 }
 
 func (c *credential) owners(except uint64) string {

@@ -19,25 +19,29 @@ type volumeState struct {
 	Win  [3]window
 	Most [3]float64 // most in a window, forgotten slowly
 	Mean [3]float64 // over windows that had any
+	Var  [3]float64
 	Used [3]float64 // windows that had any
 }
 
 func (volume) observe(e *Engine, s *sight) {
-	if s.ep == nil || s.failed || !s.p.Workload && !s.p.Machine {
+	if s.ep == nil || s.failed || s.relay || !s.p.Workload && !s.p.Machine {
 		return
 	}
 	st := &s.pr.Volume
 	suspect := e.suspected(s.p)
+	driven := s.w != nil && s.w.Served > 0 // what it calls follows what it is asked
 	for i, length := range volumeWindows {
 		ended, had := st.Win[i].roll(s.t, length)
 		if ended > 0 && had > 0 && !suspect {
 			st.Most[i] *= decay(ended, length)
-			if st.Used[i] >= 20 {
-				had = min(had, 2*st.Most[i]+5) // slow growth becomes normal, a surge does not
+			if st.Used[i] >= 20 && !driven {
+				had = min(had, 1.3*st.Most[i]+4) // slow growth becomes normal, a surge does not
 			}
 			st.Most[i] = max(st.Most[i], had)
 			st.Used[i]++
-			st.Mean[i] += (had - st.Mean[i]) / min(st.Used[i], 200)
+			d := had - st.Mean[i]
+			st.Mean[i] += d / min(st.Used[i], 200)
+			st.Var[i] += (d*(had-st.Mean[i]) - st.Var[i]) / min(st.Used[i], 200)
 		}
 		st.Win[i].N += s.n
 	}
@@ -47,19 +51,23 @@ func (volume) observe(e *Engine, s *sight) {
 	factor := 0.0
 	for i, length := range volumeWindows {
 		n := st.Win[i].sliding(s.t, length)
-		if n < 2.5*st.Most[i]+8 {
+		if n < 1.4*st.Most[i]+8 {
 			continue
 		}
 		if factor == 0 {
 			factor = e.shared.factor()
-			if s.w != nil && s.w.Served > 0 && s.w.InMost > 0 {
+			if driven && s.w.InMost > 0 {
 				factor = max(factor, s.w.Inbound.sliding(s.t, 10*minute)/s.w.InMost)
 			}
 		}
-		mean := max(st.Mean[i], st.Most[i]/2) * factor
-		x := negativeBinomialTail(n, mean, 4)
-		if n < (2.5*st.Most[i]+8)*factor || x < 4 {
-			continue
+		// either far beyond anything it did, or impossible for how evenly it calls
+		shape := st.shape(i)
+		x := negativeBinomialTail(n, max(st.Mean[i], st.Most[i]/2)*factor, shape)
+		if far := n > (2.5*st.Most[i]+8)*factor && x > 4; !far {
+			x = negativeBinomialTail(n, st.Mean[i]*factor, shape)
+			if n < (1.4*st.Most[i]+8)*factor || x < 20 || st.Used[i] < 40 || driven || shape < 8 {
+				continue
+			}
 		}
 		e.raise(s, evidence{
 			kind: "volume_surge", score: min(10+2*x, 60), first: max(s.pr.First, s.t-event.Time(length)), parameter: "calls in " + span(length),
@@ -67,6 +75,18 @@ func (volume) observe(e *Engine, s *sight) {
 		})
 		return
 	}
+}
+
+// shape is that of the gamma which the pair's rate follows, from the variance of its windows: high for what keeps a beat, 4
+// until there are enough windows to tell.
+func (st *volumeState) shape(i int) float64 {
+	if st.Used[i] < 12 {
+		return 4
+	}
+	if st.Var[i] <= st.Mean[i] {
+		return 40
+	}
+	return min(max(st.Mean[i]*st.Mean[i]/(st.Var[i]-st.Mean[i]), 1.5), 40)
 }
 
 // shared is how much busier than ever the services are, all together: the median over services, so that an attack on one

@@ -21,6 +21,7 @@ type walkState struct {
 	Most   float64 // habit: most distinct in an hour, forgotten slowly
 	Hours  float64 // hours with calls
 	At     int64   // hour of the last forgetting
+	Listed uint8   // bucket of the endpoint's Peers that this hour stands in, plus 1
 }
 
 // idSource says which parameters name objects.
@@ -58,7 +59,7 @@ func (walk) observe(e *Engine, s *sight) {
 	suspect := e.suspected(s.p)
 	at := int64(s.t) / hour
 	if at > st.Hour {
-		st.close(ep, at, suspect)
+		st.close(at, suspect)
 	}
 	if extra > 0 {
 		st.Extra += extra
@@ -74,6 +75,7 @@ func (walk) observe(e *Engine, s *sight) {
 		ep.Fails.Share.add(s.n, refused)
 	}
 	d := st.IDs.count() + st.Extra
+	st.list(ep, d, suspect || st.Most >= 40)
 	if d < 6 || !e.warm(e.start) || !e.warm(ep.First) || s.p.Workload && s.w.Served > 0 && s.w.Relayed > 0 {
 		return
 	}
@@ -82,7 +84,7 @@ func (walk) observe(e *Engine, s *sight) {
 	over, all := ep.Peers.over(d / 2)
 	switch {
 	case established:
-		if d > 2.5*st.Most+8 {
+		if f := e.shared.factor(); d > (2.5*st.Most+8)*f {
 			score = 6 + d/(st.Most+1)
 			expected, baseline = fmt.Sprintf("at most %.0f, as in %.0f hours before", st.Most, st.Hours), st.Hours
 		}
@@ -90,11 +92,11 @@ func (walk) observe(e *Engine, s *sight) {
 		return
 	}
 	shared := e.shared.factor()
-	if (!established || st.Most < 12) && !s.p.Machine && !s.p.Workload && all >= 200 && d >= 10 && d > 2.2*shared*ep.Peers.quantile(0.999)+4 && d > 2*st.Most+4 {
-		x := math.Log((all + 1) / (over + 1))
+	if (!established || st.Most < 12) && !s.p.Machine && !s.p.Workload && all >= 60 && d >= 10 && d > shared*min(2.2*ep.Peers.quantile(0.999)+4, 4*ep.Peers.quantile(0.99)+6) && d > 2*st.Most+4 {
+		x := max(6, math.Log((all+1)/(over+1)))
 		if x > score {
 			score, baseline = x+d/10, all
-			expected = fmt.Sprintf("at most %.0f, as in 999 of 1,000 hours of its peers", ep.Peers.quantile(0.999))
+			expected = fmt.Sprintf("at most %.0f, as in 99 of 100 hours of its peers", ep.Peers.quantile(0.99))
 		}
 	}
 	if st.Denied >= 5 && !s.p.Machine {
@@ -117,13 +119,8 @@ func (walk) observe(e *Engine, s *sight) {
 }
 
 // close ends an hour: what was seen becomes habit, unless an incident explains it.
-func (st *walkState) close(ep *endpoint, at int64, suspect bool) {
+func (st *walkState) close(at int64, suspect bool) {
 	if d := st.IDs.count() + st.Extra; d > 0 && !suspect {
-		if st.Hours < 6 || st.Most < 12 || d < st.Most {
-			if st.Most < 40 {
-				ep.Peers.add(d)
-			}
-		}
 		if st.At > 0 {
 			st.Most *= decay(at-st.At, hour)
 		}
@@ -134,7 +131,26 @@ func (st *walkState) close(ep *endpoint, at int64, suspect bool) {
 		st.Most = max(st.Most, d)
 		st.Hours++
 	}
-	st.Hour, st.IDs, st.Extra, st.Calls, st.Denied = at, few{}, 0, 0, 0
+	st.Hour, st.IDs, st.Extra, st.Calls, st.Denied, st.Listed = at, few{}, 0, 0, 0, 0
+}
+
+// list keeps the endpoint's histogram of its callers' hours current: most callers never come back to close theirs. Who is suspected or known
+// to read a lot is not listed.
+func (st *walkState) list(ep *endpoint, d float64, not bool) {
+	at := uint8(tailBucket(d) + 1)
+	if not {
+		at = 0
+	}
+	if at == st.Listed {
+		return
+	}
+	if st.Listed > 0 && ep.Peers[st.Listed-1] > 0 {
+		ep.Peers[st.Listed-1]--
+	}
+	if at > 0 {
+		ep.Peers[at-1]++
+	}
+	st.Listed = at
 }
 
 func (h *tail) quantile(q float64) float64 {
