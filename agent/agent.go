@@ -58,7 +58,7 @@ type Config struct {
 type Pipeline struct {
 	shards []*shard
 	led    *ledger.Ledger
-	start  event.Time
+	told   uint64 // Calls without an id
 }
 
 // New returns a Pipeline with a shard for each of outs. It counts in led what it captured of calls and what it lost.
@@ -94,7 +94,8 @@ func (p *Pipeline) Call(c *event.Call) {
 	if c.State == event.Done {
 		p.led.Calls.Capture(c.Calls())
 	}
-	s.fold.Add(c, event.ID{}, max(c.Time, c.Until))
+	p.told++
+	s.fold.Add(c, event.ID{Hi: p.told}, max(c.Time, c.Until))
 }
 
 // Flush ends all connections and lets leave all that is held back. The source must have ended.

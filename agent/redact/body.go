@@ -19,6 +19,7 @@ const (
 	maxClasses    = 32 // different (class, place) of one body
 	sampled       = 32 // beyond the budget one body in so many is read
 	maxString     = 512
+	callCost      = 256 // bytes that a call with a body takes of the budget besides
 )
 
 // bodyReader reads JSON and form bodies: which fields stand where with what types, and which kinds of personal or secret data. Places are
@@ -110,7 +111,7 @@ func (b *bodyReader) read(dst *event.Call, scope sipKey, x *proto.Exchange, auth
 	dst.RequestBody, dst.ResponseBody = nil, nil
 	dst.Data.Request, dst.Data.Response = b.classes[0][:0], b.classes[1][:0]
 	n := len(x.Req.Body) + len(x.Res.Body)
-	if n == 0 || !b.allow(n, x.Start) {
+	if n == 0 || !b.allow(n+callCost, x.Start) {
 		return 0
 	}
 	if len(b.nodes) > maxNodes {

@@ -27,7 +27,7 @@ type cacheSet[T any] struct {
 }
 
 // maxCacheKey is the longest key that is kept: with it, sets and values a cache's bytes are bounded.
-const maxCacheKey = 1024
+const maxCacheKey = 512
 
 // newCache returns a cache of entries slots, rounded up to a power of two.
 func newCache[T any](entries int) cache[T] {

@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/gnomon-sensor/gnomon/agent/proto"
@@ -29,7 +30,17 @@ type headerSet struct {
 	names []string
 	roles []role
 	hot   []uint16 // indices of the fields whose value matters
+	memo  []memo   // by hot: what the value was last time
 }
+
+// memo is the last value of a field: clients repeat themselves, and a comparison costs a tenth of a look-up in the cache.
+type memo struct {
+	service string
+	raw     []byte
+	value   value
+}
+
+const maxMemos = 12 // of one set; with values of at most maxCacheKey bytes
 
 const maxHeaders = 64 // names of one message that leave
 
@@ -43,7 +54,7 @@ func (r *Redactor) headers(f []proto.Field) *headerSet {
 	if known {
 		return s
 	}
-	*s = headerSet{names: s.names[:0], roles: s.roles[:0], hot: s.hot[:0]}
+	*s = headerSet{names: s.names[:0], roles: s.roles[:0], hot: s.hot[:0], memo: s.memo[:0]}
 	for i := range f {
 		name := r.lower(f[i].Name)
 		ro := roleOf(name)
@@ -54,6 +65,14 @@ func (r *Redactor) headers(f []proto.Field) *headerSet {
 		if len(s.names) < maxHeaders {
 			s.names = append(s.names, r.headerName(f[i].Name))
 		}
+	}
+	if n := min(len(s.hot), maxMemos); cap(s.memo) >= n {
+		s.memo = s.memo[:n]
+		for i := range s.memo {
+			s.memo[i].raw = nil
+		}
+	} else {
+		s.memo = make([]memo, n)
 	}
 	slices.Sort(s.names)
 	s.names = slices.Compact(s.names)
@@ -141,20 +160,19 @@ func (r *Redactor) request(dst *event.Call, scope sipKey, x *proto.Exchange) (si
 	dst.RequestHeaders = set.names
 	params := 0
 	signature := false
-	for _, i := range set.hot {
+	for k, i := range set.hot {
 		ro, f := set.roles[i], &fields[i]
-		r.key = append(append(r.key[:0], byte(ro)), f.Value...)
-		switch ro {
-		case roleCookie, roleParam:
-			if params >= maxParams {
-				continue
-			}
-			r.key = append(append(append(r.key, 0), dst.Service...), 0)
-			r.key = append(r.key, f.Name...)
+		if params >= maxParams && (ro == roleCookie || ro == roleParam) {
+			continue
 		}
-		v, known := r.values.at(r.key)
-		if !known {
-			r.readValue(v, ro, scope, f)
+		var v *value
+		if k < len(set.memo) && set.memo[k].raw != nil && set.memo[k].service == dst.Service && bytes.Equal(set.memo[k].raw, f.Value) {
+			v = &set.memo[k].value
+		} else {
+			v = r.value(dst.Service, ro, scope, f)
+			if k < len(set.memo) && len(f.Value) <= maxCacheKey {
+				set.memo[k].keep(dst.Service, f.Value, v)
+			}
 		}
 		signs |= v.signs
 		switch ro {
@@ -194,17 +212,39 @@ func (r *Redactor) response(dst *event.Call, x *proto.Exchange) {
 		if ro != roleType && ro != roleEncoding {
 			continue
 		}
-		r.key = append(append(r.key[:0], byte(ro)), f.Value...)
-		v, known := r.values.at(r.key)
-		if !known {
-			r.readValue(v, ro, sipKey{}, f)
-		}
+		v := r.value("", ro, sipKey{}, f)
 		if ro == roleType {
 			dst.ResponseType = v.text
 		} else {
 			r.encoding[proto.Response] = v.text
 		}
 	}
+}
+
+// keep makes v what the value raw says.
+func (m *memo) keep(service string, raw []byte, v *value) {
+	m.service = service
+	m.raw = append(m.raw[:0], raw...)
+	if m.raw == nil {
+		m.raw = []byte{}
+	}
+	params := append(m.value.params[:0], v.params...)
+	m.value = *v
+	m.value.params = params
+}
+
+// value returns what f's value says. Parameters are scoped to service.
+func (r *Redactor) value(service string, ro role, scope sipKey, f *proto.Field) *value {
+	r.key = append(append(r.key[:0], byte(ro)), f.Value...)
+	if ro == roleCookie || ro == roleParam {
+		r.key = append(append(append(r.key, 0), service...), 0)
+		r.key = append(r.key, f.Name...)
+	}
+	v, known := r.values.at(r.key)
+	if !known {
+		r.readValue(v, ro, scope, f)
+	}
+	return v
 }
 
 func (r *Redactor) readValue(v *value, ro role, scope sipKey, f *proto.Field) {

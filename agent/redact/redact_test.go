@@ -36,8 +36,8 @@ func ex(line string, headers []string, body string, resType, resBody string) *pr
 	return x
 }
 
-func clear_() *Redactor { return New(Config{Key: [32]byte{7}, Names: NamesClear}) }
-func late() *Redactor   { return New(Config{Key: [32]byte{7}}) }
+func clear_() *Redactor { return New(Config{Key: [32]byte{7}, Names: NamesClear, BodyBytes: 1 << 40}) }
+func late() *Redactor   { return New(Config{Key: [32]byte{7}, BodyBytes: 1 << 40}) }
 
 func call(r *Redactor, x *proto.Exchange) event.Call {
 	var c event.Call
