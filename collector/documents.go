@@ -2,7 +2,6 @@ package collector
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,9 +9,6 @@ import (
 	"github.com/gnomon-sensor/gnomon/inventory/spec"
 	"github.com/gnomon-sensor/gnomon/inventory/spec/observe"
 )
-
-// ErrNoDocument says that no document has that id.
-var ErrNoDocument = errors.New("no such document")
 
 // loadDocuments declares what the store keeps. One that cannot be read any more is left out and told.
 func (c *Collector) loadDocuments(ctx context.Context) error {
@@ -44,7 +40,7 @@ func (c *Collector) Import(ctx context.Context, d spec.Document) (spec.Document,
 	}
 	read.Service, read.Source, read.Imported = d.Service, d.Source, d.Imported
 	if read.Service == "" && len(read.Hosts) == 0 {
-		return spec.Document{}, fmt.Errorf("%s names no server, so no service is known to be declared by it: name one with --service", d.Source)
+		return spec.Document{}, fmt.Errorf("%s names no server: %w", d.Source, spec.ErrNoService)
 	}
 	read.Assign()
 	c.documents.Lock()
@@ -90,32 +86,32 @@ func (c *Collector) find(id string) (*spec.Document, error) {
 		}
 		if id != "" && strings.HasPrefix(d.ID, id) {
 			if found != nil {
-				return nil, fmt.Errorf("%.60q: %w: several begin so, give more of the id", id, ErrNoDocument)
+				return nil, fmt.Errorf("%.60q: %w: several begin so, give more of the id", id, spec.ErrNotFound)
 			}
 			found = d
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("%.60q: %w: see `gnomon spec list`", id, ErrNoDocument)
+		return nil, fmt.Errorf("%.60q: %w: see `gnomon spec list`", id, spec.ErrNotFound)
 	}
 	return found, nil
 }
 
-// Remove answers `gnomon spec rm`.
-func (c *Collector) Remove(ctx context.Context, id string) error {
+// Remove answers `gnomon spec rm`: the document is forgotten, and what it was returned.
+func (c *Collector) Remove(ctx context.Context, id string) (spec.Document, error) {
 	c.documents.Lock()
 	defer c.documents.Unlock()
 	d, err := c.find(id)
 	if err != nil {
-		return err
+		return spec.Document{}, err
 	}
 	if c.st != nil {
 		if err := c.st.DropDocument(ctx, d.ID); err != nil {
-			return err
+			return spec.Document{}, err
 		}
 	}
 	c.cat.Declare(slices.DeleteFunc(slices.Clone(c.cat.Documents()), func(o *spec.Document) bool { return o.ID == d.ID }))
-	return nil
+	return *d, nil
 }
 
 // Drift answers `gnomon drift`.

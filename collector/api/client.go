@@ -30,11 +30,15 @@ type Client struct {
 const maxAnswer = 64 << 20
 
 func (c *Client) do(ctx context.Context, path string, v url.Values) (*http.Response, error) {
+	return c.send(ctx, http.MethodGet, path, v, nil)
+}
+
+func (c *Client) send(ctx context.Context, method, path string, v url.Values, body io.Reader) (*http.Response, error) {
 	base := strings.TrimRight(c.URL, "/")
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path+"?"+v.Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, method, base+path+"?"+v.Encode(), body)
 	if err != nil {
 		return nil, fmt.Errorf("server %q: %w: want a URL such as http://%s", c.URL, err, DefaultAddress)
 	}

@@ -23,7 +23,7 @@ type Documents interface {
 	Document(ctx context.Context, id string) (spec.Document, error)
 	// Import declares d.Raw for d.Service; of d it takes Source and Imported too.
 	Import(ctx context.Context, d spec.Document) (spec.Document, error)
-	Remove(ctx context.Context, id string) error
+	Remove(ctx context.Context, id string) (spec.Document, error)
 	Drift(ctx context.Context, service string) ([]spec.Drift, error)
 	Observed(ctx context.Context, service string) ([]observe.Service, error)
 }
@@ -108,11 +108,11 @@ func (s *server) removeDocument(w http.ResponseWriter, r *http.Request) error {
 	if _, _, err := query(r, "id"); err != nil {
 		return err
 	}
-	if err := s.inv.Remove(r.Context(), r.URL.Query().Get("id")); err != nil {
+	d, err := s.inv.Remove(r.Context(), r.URL.Query().Get("id"))
+	if err != nil {
 		return err
 	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return reply(w, d)
 }
 
 func (s *server) drift(w http.ResponseWriter, r *http.Request) error {
@@ -180,13 +180,17 @@ func (c *Client) Import(ctx context.Context, d spec.Document) (read spec.Documen
 	return read, nil
 }
 
-// Remove asks for a document to be forgotten.
-func (c *Client) Remove(ctx context.Context, id string) error {
+// Remove asks for a document to be forgotten, and returns it without its text.
+func (c *Client) Remove(ctx context.Context, id string) (d spec.Document, err error) {
 	res, err := c.send(ctx, http.MethodDelete, "/v1/document", url.Values{"id": {id}}, nil)
 	if err != nil {
-		return err
+		return d, err
 	}
-	return res.Body.Close()
+	defer res.Body.Close()
+	if err := json.NewDecoder(io.LimitReader(res.Body, maxAnswer)).Decode(&d); err != nil {
+		return d, fmt.Errorf("answer of %s: %w", c.URL, err)
+	}
+	return d, nil
 }
 
 // Drift asks for the differences between what is declared and what was observed.

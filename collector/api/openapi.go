@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding"
 	"encoding/json"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 // route is one thing that can be asked for.
 type route struct {
+	method          string // "": GET
 	path, id, about string
 	params          []param
 	body            any  // of the answer
@@ -26,13 +28,16 @@ type param struct {
 }
 
 var (
-	serviceParam = param{name: "service", kind: "string", about: "a service, or the beginning of some with * at the end"}
-	sinceParam   = param{name: "since", kind: "string", about: "seen at or after this RFC 3339 time"}
-	limitParam   = param{name: "limit", kind: "integer", about: "at most so many, 1000 by default and at most (of calls 10000)"}
-	afterParam   = param{name: "after", kind: "integer", about: "above this sequence number"}
-	stateParam   = param{name: "state", kind: "string", about: "one of " + strings.Join(inventory.States, ", ")}
-	probesParam  = param{name: "probes", kind: "boolean", about: "with endpoints that only health checks and metric scrapes call"}
-	listParams   = []param{serviceParam, sinceParam, limitParam,
+	serviceParam  = param{name: "service", kind: "string", about: "a service, or the beginning of some with * at the end"}
+	sinceParam    = param{name: "since", kind: "string", about: "seen at or after this RFC 3339 time"}
+	limitParam    = param{name: "limit", kind: "integer", about: "at most so many, 1000 by default and at most (of calls 10000)"}
+	afterParam    = param{name: "after", kind: "integer", about: "above this sequence number"}
+	stateParam    = param{name: "state", kind: "string", about: "one of " + strings.Join(inventory.States, ", ")}
+	probesParam   = param{name: "probes", kind: "boolean", about: "with endpoints that only health checks and metric scrapes call"}
+	idParam       = param{"id", "string", "of a document", true}
+	sourceParam   = param{name: "source", kind: "string", about: "where the document is from, for people"}
+	importedParam = param{name: "imported", kind: "string", about: "when, as an RFC 3339 time"}
+	listParams    = []param{serviceParam, sinceParam, limitParam,
 		{name: "offset", kind: "integer", about: "rows to skip: next of the page before"},
 		{name: "sort", kind: "string", about: "one of " + strings.Join(inventory.SortKeys, ", ") + "; with - before it the largest first"}}
 )
@@ -53,13 +58,22 @@ func document(routes []route, version string) []byte {
 		for _, p := range r.params {
 			params = append(params, object{"name": p.name, "in": "query", "required": p.required, "description": p.about, "schema": object{"type": p.kind}})
 		}
-		paths[r.path] = object{"get": object{
+		item, _ := paths[r.path].(object)
+		if item == nil {
+			item = object{}
+			paths[r.path] = item
+		}
+		operation := object{
 			"operationId": r.id, "summary": r.about, "parameters": params,
 			"responses": object{
 				"200":     object{"description": r.about, "content": object{media: object{"schema": schema(reflect.TypeOf(r.body), schemas)}}},
 				"default": failure,
 			},
-		}}
+		}
+		if r.method == http.MethodPost {
+			operation["requestBody"] = object{"required": true, "content": object{"application/octet-stream": object{}}}
+		}
+		item[strings.ToLower(cmp.Or(r.method, http.MethodGet))] = operation
 	}
 	open := func(id, about, media string) object {
 		return object{"get": object{"operationId": id, "summary": about, "security": []object{}, "responses": object{"200": object{"description": about, "content": object{media: object{}}}}}}
@@ -71,7 +85,7 @@ func document(routes []route, version string) []byte {
 	}
 	b, err := json.MarshalIndent(object{
 		"openapi":    "3.1.0",
-		"info":       object{"title": "gnomon", "version": version, "description": "What gnomon observed on this machine. Read only."},
+		"info":       object{"title": "gnomon", "version": version, "description": "What gnomon observed on this machine, and what is declared."},
 		"security":   []object{{"token": []string{}}},
 		"paths":      paths,
 		"components": object{"schemas": schemas, "securitySchemes": object{"token": object{"type": "http", "scheme": "bearer"}}},

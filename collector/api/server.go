@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/gnomon-sensor/gnomon/inventory"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
+	"github.com/gnomon-sensor/gnomon/inventory/spec"
 	"github.com/gnomon-sensor/gnomon/inventory/store"
 )
 
@@ -85,6 +87,13 @@ func (s *server) routes() []route {
 		{path: "/v1/alerts/stream", id: "followAlerts", about: "Alerts as they come" + lines, params: since, body: Alert{}, lines: true, serve: s.followAlerts},
 		{path: "/v1/sensors", id: "sensors", about: "The state of each node, with its loss ledger.", body: SensorsPage{}, serve: s.sensors},
 		{path: "/v1/status", id: "status", about: "What the inventory holds, and what detail its bounds cut.", body: Status{}, serve: s.status},
+		{path: "/v1/documents", id: "documents", about: "The declared APIs.", params: []param{serviceParam}, body: DocumentsPage{}, serve: s.documents},
+		{method: "POST", path: "/v1/documents", id: "importDocument", about: "Declare an API: the body is an OpenAPI document, a GraphQL schema or a gRPC descriptor set.",
+			params: []param{serviceParam, sourceParam, importedParam}, body: spec.Document{}, serve: s.importDocument},
+		{path: "/v1/document", id: "document", about: "One declared API with its text.", params: []param{idParam}, body: DocumentText{}, serve: s.document},
+		{method: "DELETE", path: "/v1/document", id: "removeDocument", about: "Forget a declared API; the answer is what it was.", params: []param{idParam}, body: spec.Document{}, serve: s.removeDocument},
+		{path: "/v1/drift", id: "drift", about: "The differences between what is declared and what was observed.", params: []param{serviceParam}, body: DriftPage{}, serve: s.drift},
+		{path: "/v1/observed", id: "observed", about: "What was seen of the contracts of services.", params: []param{serviceParam}, body: ObservedPage{}, serve: s.observed},
 	}
 }
 
@@ -92,7 +101,7 @@ func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	routes := s.routes()
 	for _, r := range routes {
-		mux.HandleFunc("GET "+r.path, s.authorised(r.serve))
+		mux.HandleFunc(cmp.Or(r.method, http.MethodGet)+" "+r.path, s.authorised(r.serve))
 	}
 	doc := document(routes, s.cfg.Version)
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
@@ -101,7 +110,7 @@ func (s *server) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, fmt.Errorf("nothing at %.100q: /openapi.json says what there is, all by GET", r.URL.Path))
+		fail(w, http.StatusNotFound, fmt.Errorf("nothing at %.100q: /openapi.json says what there is", r.URL.Path))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -165,7 +174,7 @@ func (s *server) authorised(h func(http.ResponseWriter, *http.Request) error) ht
 		case err == nil:
 		case errors.As(err, &bad):
 			fail(w, http.StatusBadRequest, err)
-		case errors.Is(err, inventory.ErrNotFound):
+		case errors.Is(err, inventory.ErrNotFound), errors.Is(err, spec.ErrNotFound):
 			fail(w, http.StatusNotFound, err)
 		case errors.Is(err, inventory.ErrAmbiguous):
 			fail(w, http.StatusConflict, err)

@@ -7,10 +7,17 @@ package spec
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/gnomon-sensor/gnomon/inventory/event"
+)
+
+// What can be wrong with what is asked for.
+var (
+	ErrNotFound  = errors.New("no such document")
+	ErrNoService = errors.New("no service is known to be declared by it: name one with --service")
 )
 
 // Document is one declared API.
