@@ -94,6 +94,8 @@ type call struct {
 	head, connect             bool // methods whose responses are framed otherwise
 	socket                    bool // a WebSocket
 	upgraded                  bool // 101, or 2xx to CONNECT
+	clean                     bool // nothing was under way, and nothing lost, when it began
+	doubt                     bool // requests were lost before it whose responses were not seen either
 }
 
 func (pr *Protocol) newCall() *call {

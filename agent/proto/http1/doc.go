@@ -12,9 +12,9 @@
 //     the next message instead, so that what a laxer server serves is seen too.
 //   - A gap inside a body of known length, or inside one chunk, is counted into the body. Any other gap makes the parser
 //     look for the next start line that is followed by a field line. Bytes passed over are counted (proto.Unused).
-//   - Responses answer requests in order. When responses were lost and the client had only one request under way at a
-//     time, the next response answers its newest request. When it pipelines, all that are under way leave without a
-//     status, and pairing begins anew once the connection was quiet.
+//   - Responses answer requests in order. When responses were lost, the next one answers the newest request if the client
+//     waits for its responses. If it pipelines, all that are under way leave without a status, and pairing begins anew
+//     once the connection was quiet, or requests and responses came in turn for a while.
 package http1
 
 import (
@@ -75,6 +75,7 @@ const (
 	maxMethod   = 32       // bytes of a method; the longest registered one has 17
 	window      = 8 << 10  // bytes before a line end in which a start line is looked for after a gap
 	maxHold     = 32 << 10 // bytes kept after a request that asked for another protocol
+	inTurn      = 8        // requests and responses in turn after which a client is taken to wait for its responses again
 	maxStray    = 64 << 10 // bytes that are no response after which a server is taken not to speak HTTP
 )
 

@@ -41,26 +41,29 @@ func (p *parser) resync(d proto.Dir, h *half, b []byte, at event.Time) (n int, w
 	return n, false
 }
 
-// skipLost is called when a response begins after others were lost: it decides which request it answers.
+// skipLost is called when a response begins after a gap that may have held the starts of others. It decides which request
+// it answers:
+//   - One is under way, and was the only one when it was sent: its response began in the gap, so this is another's.
+//   - One is under way, and others were unanswered or lost before it: the gap held theirs.
+//   - Two are under way: the gap held the first one's, whether the client waits for responses (then it sent the second after
+//     the first one's) or not.
+//   - With more, or when the client is known not to wait, it cannot be known.
 func (p *parser) skipLost(h *half, at event.Time) {
 	c := p.first
 	if c == nil || c.resDone {
 		return
 	}
-	if p.pipelines && p.n > 1 {
+	if p.n > 2 || p.pipelines && p.n > 1 {
+		p.pipelines = true
 		p.unpair(at)
 		return
 	}
-	if p.n == 1 && h.lost <= 64 && c.req.has&(1<<fExpect) != 0 {
-		return // room for no more than an interim response
+	p.last.doubt = false
+	if p.n == 1 && (!c.clean || h.lost <= 64 && c.req.has&(1<<fExpect) != 0) { // 64: room for no more than an interim response
+		return
 	}
 	c.res.lost, c.res.why = int64(h.lost), h.why
-	for {
-		c.resDone, c.res.open = true, true
-		if c = c.next; c == nil || c == p.last {
-			break
-		}
-	}
+	c.resDone, c.res.open = true, true
 	p.settle(at)
 }
 
@@ -110,12 +113,13 @@ func (p *parser) Gap(d proto.Dir, n uint64, why chunk.Why) {
 			} else {
 				m.lost += int64(n)
 			}
-			h.missed = h.missed || d == proto.Response && p.pipelines && p.n > 1
+			h.missed = d == proto.Response
 			return
 		}
 		h.lost += n
 		h.why = why
-		h.missed = h.missed || d == proto.Response && p.first != nil && !p.first.resDone
+		h.missed = d == proto.Response
+		p.gapBefore = p.gapBefore || d == proto.Request
 	default:
 		p.gapBetween(d, h, n, why)
 	}
@@ -125,17 +129,18 @@ func (p *parser) Gap(d proto.Dir, n uint64, why chunk.Why) {
 func (p *parser) torn(d proto.Dir, h *half, c *call) {
 	p.seek(h)
 	h.cur = c
-	h.missed = d == proto.Response && p.pipelines && p.n > 1
+	h.missed = d == proto.Response
 }
 
 // gapBetween is a gap that begins where a message should.
 func (p *parser) gapBetween(d proto.Dir, h *half, n uint64, why chunk.Why) {
 	p.seek(h)
 	h.lost, h.why = n, why
-	if d == proto.Response {
-		h.missed = p.first != nil && !p.first.resDone
-	} else if p.pipelines {
-		p.unpair(p.at) // requests may be among what was lost
+	if h.missed = d == proto.Response; !h.missed {
+		p.gapBefore = true
+		if p.pipelines {
+			p.unpair(p.at) // requests may be among what was lost
+		}
 	}
 }
 

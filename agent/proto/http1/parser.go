@@ -58,6 +58,10 @@ type parser struct {
 	answered    bool       // a response was seen
 	pipelines   bool       // the client sends requests before it has the response to the one before
 	unpaired    bool       // after a loss among pipelined requests: no statuses
+	gapBefore   bool       // requests may have been lost since the last one
+	orphans     int        // responses without a request since the last request
+	answers     int        // responses since the last request
+	turns       int        // requests in a row that came after exactly one response
 	yield       bool       // what is held of the other direction comes before the rest of this one
 	err         error
 }
@@ -184,7 +188,10 @@ func (p *parser) begin(at event.Time) *call {
 		p.end(proto.Response, r, r.last, true) // it was over when the client asked again
 		p.seek(r)
 	}
-	if p.unpaired && at.Sub(p.at) >= p.pr.cfg.Quiet && p.n == 0 {
+	if p.turns++; p.answers != 1 || r.state != stIdle {
+		p.turns = 0
+	}
+	if p.unpaired && p.n == 0 && (at.Sub(p.at) >= p.pr.cfg.Quiet || p.turns >= inTurn) {
 		p.unpaired = false
 	}
 	if p.n >= p.pr.cfg.Outstanding {
@@ -194,6 +201,9 @@ func (p *parser) begin(at event.Time) *call {
 	c.seq = p.seq
 	p.seq++
 	c.resDone, c.res.open = p.unpaired, p.unpaired
+	c.doubt = p.gapBefore && p.orphans == 0
+	c.clean = p.n == 0 && r.state == stIdle && !c.doubt
+	p.gapBefore, p.orphans, p.answers = false, 0, 0
 	if p.last == nil {
 		p.first = c
 	} else {
@@ -206,7 +216,7 @@ func (p *parser) begin(at event.Time) *call {
 
 // unpair lets all requests go without a status.
 func (p *parser) unpair(at event.Time) {
-	p.unpaired = true
+	p.unpaired, p.turns = true, 0
 	r := &p.half[proto.Response]
 	if r.cur != nil && !r.cur.orphan {
 		p.seek(r)
@@ -250,11 +260,16 @@ func (p *parser) statusLine(h *half, b []byte, at event.Time) (n int, wait bool)
 		return p.noResponse(h, at)
 	}
 	h.scan, h.tunnel, p.answered = 0, false, true
+	if c := p.first; c != nil && c.doubt && !c.resDone {
+		p.pipelines = true // the response to one that was lost: it would have come before c had the client waited for it
+		p.unpair(at)
+	}
 	c := p.first
 	if c == nil || c.resDone {
 		c = p.pr.newCall()
 		c.orphan = true
 		p.c.Unused.Orphans++
+		p.orphans++
 	} else if p.n > 1 && c.rev == 0 {
 		p.pipelines = true
 	}
@@ -362,6 +377,7 @@ func (p *parser) responseHead(h *half, c *call, at event.Time) {
 		return
 	}
 	c.firstByte = h.since
+	p.answers++
 	kind, n, signs := m.framing(false, event.HTTP11)
 	c.signs |= signs
 	switch {
