@@ -120,7 +120,7 @@ func (e *Enricher) service(id *identity, c *proto.Conn) string {
 	if !c.Server.IsValid() {
 		return "unknown"
 	}
-	if c.Server.Addr().Is6() {
+	if c.Server.Addr().Unmap().Is6() {
 		return "[" + id.server.Address + "]:" + port
 	}
 	return id.server.Address + ":" + port
