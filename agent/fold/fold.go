@@ -227,7 +227,7 @@ func (f *Fold) leave(s *service, r *route, c *event.Call, id event.ID) {
 	}
 	c.Template = r.text
 	had := c.Params
-	if len(r.params) > 0 {
+	if len(r.params) > 0 && (len(had) == 0 || had[0].In != event.InPath) { // a Call line brings its own
 		f.params = f.params[:0]
 		for i := range r.params {
 			p := &r.params[i]
