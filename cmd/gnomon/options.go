@@ -173,6 +173,9 @@ const rootRuntimeDir = "/run/gnomon"
 
 // runtimeDir is where tokens are kept: a directory that only this user can read.
 func runtimeDir() string {
+	if d := os.Getenv("GNOMON_RUNTIME_DIR"); d != "" {
+		return d
+	}
 	if os.Geteuid() == 0 {
 		return rootRuntimeDir
 	}
