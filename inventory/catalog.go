@@ -130,7 +130,7 @@ type leaf struct {
 	sought    *spec.Set          // that declared was looked up in
 	declared  *endpoint.Template // nil: none declares it
 	group     *endpointGroup
-	fed       multiset // statuses that the learner has had
+	fed       [2]uint64 // calls that the learner has had: all but 404, and 404
 	ev        evidence
 }
 

@@ -66,6 +66,7 @@ type param struct {
 	kinds  uint32 // bit set of event.Kind
 	calls  uint64
 	values event.Set
+	fed    int // bytes of values that the learner has had
 }
 
 func (p *param) kind() event.Kind {

@@ -60,10 +60,14 @@ func (c *Catalog) Relearn(now bool) []Learned {
 
 // due says whether there are new paths, or half as many calls again as were judged by.
 func (l *learning) due(now bool) bool {
-	if l.added == 0 && l.calls*2 < l.known || len(l.fresh) == 0 {
+	switch {
+	case len(l.fresh) == 0:
 		return false
-	}
-	if l.wait > 0 && !now {
+	case now:
+		return true
+	case l.added == 0 && l.calls*2 < l.known:
+		return false
+	case l.wait > 0:
 		l.wait--
 		return false
 	}
@@ -82,11 +86,11 @@ func (c *Catalog) feed(s *service) {
 		if f.into != nil {
 			continue
 		}
-		for _, x := range f.ev.statuses.e {
-			had := f.fed.count(x.h)
-			if x.n > had {
-				l.learner.Observe(f.method, f.segs, int(x.h), x.n-had)
-				f.fed.add(x.h, x.n-had, maxStatuses)
+		missing := f.ev.statuses.count(404)
+		for i, n := range [2]uint64{f.ev.calls - min(missing, f.ev.calls), missing} { // all that it tells apart
+			if n > f.fed[i] {
+				l.learner.Observe(f.method, f.segs, [2]int{200, 404}[i], n-f.fed[i])
+				f.fed[i] = n
 			}
 		}
 		if f.tier != Attempted {
@@ -98,11 +102,15 @@ func (c *Catalog) feed(s *service) {
 	l.calls, l.added = 0, 0
 }
 
-// feedValues shows the learner how varied the values of typed segments are: it keeps a 64-bit sketch of their tokens, and so do we.
+// allDifferent is how many made-up values set each bit of the 64-bit sketch that the learner keeps of a typed segment's values: with fewer
+// the sketch would tell which of the real ones had come before.
+const allDifferent = 640
+
+// feedValues shows the learner how varied the values of typed segments are: what a Set lists, or as good as all different.
 func (l *leaf) feedValues(to *endpoint.Learner, buf []event.Segment) []event.Segment {
 	for i := range l.ev.params {
 		p := &l.ev.params[i]
-		if p.in != event.InPath || p.h >= uint64(len(l.segs)) {
+		if p.in != event.InPath || p.h >= uint64(len(l.segs)) || p.fed == len(p.values) {
 			continue
 		}
 		buf = append(buf[:0], l.segs...)
@@ -110,15 +118,16 @@ func (l *leaf) feedValues(to *endpoint.Learner, buf []event.Segment) []event.Seg
 			buf[p.h].Token = token
 			to.Observe(l.method, buf, 200, 0)
 		}
-		if len(p.values)%8 != 0 { // more than a Set lists: as good as all different
-			for k := range uint64(96) {
+		if len(p.values)%8 != 0 {
+			for k := range uint64(allDifferent) {
 				one(mix(k, k1))
 			}
-			continue
+		} else {
+			for k := p.fed; k+8 <= len(p.values); k += 8 {
+				one(binary.LittleEndian.Uint64(p.values[k:]))
+			}
 		}
-		for k := 0; k+8 <= len(p.values); k += 8 {
-			one(binary.LittleEndian.Uint64(p.values[k:]))
-		}
+		p.fed = len(p.values)
 	}
 	return buf
 }

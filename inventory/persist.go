@@ -210,7 +210,7 @@ func (c *Catalog) LoadLeaf(r LeafRecord) error {
 		callers: c.list(er.Callers), creds: c.list(er.Creds), hosts: c.list(er.Hosts), words: c.list(er.Words),
 		callerSet: er.CallerSet, credSet: er.CredSet, latency: er.Latency, requestSize: er.RequestSize, responseSize: er.ResponseSize, traits: er.Traits}
 	for _, p := range er.Params {
-		l.ev.params = append(l.ev.params, param{p.H, p.In, p.Kinds, p.Calls, p.Values})
+		l.ev.params = append(l.ev.params, param{h: p.H, in: p.In, kinds: p.Kinds, calls: p.Calls, values: p.Values})
 		if p.Name != "" {
 			c.name(p.H, p.Name)
 		}
