@@ -16,6 +16,7 @@ type entry struct {
 	call   event.Call // of the first; values removed
 	path   []distinct // by path parameter
 	params []distinct // by call.Params
+	coarse bool       // caller, host and parameters were given up
 	idle   int
 	size   int
 
@@ -96,7 +97,9 @@ func (f *Fold) entry(s *service, r *route, c *event.Call) (e *entry, novel bool)
 		return e, novel
 	}
 	if s.keys < f.cfg.MaxKeys+f.cfg.MaxKeys/4 && f.bytes < f.cfg.MaxBytes+f.cfg.MaxBytes/4 {
-		return f.newEntry(key, s, r, coarse(c)), novel
+		e = f.newEntry(key, s, r, coarse(c))
+		e.coarse = true
+		return e, novel
 	}
 	// Nor for the path.
 	f.stats.other.Add(1)
@@ -109,7 +112,9 @@ func (f *Fold) entry(s *service, r *route, c *event.Call) (e *entry, novel bool)
 	}
 	o := coarse(c)
 	o.Method, o.Path, o.Auth, o.Service = "*", nil, event.Auth{}, s.name
-	return f.newEntry(key, s, &route{text: OtherPaths}, o), novel
+	e = f.newEntry(key, s, &route{text: OtherPaths}, o)
+	e.coarse = true
+	return e, novel
 }
 
 func (f *Fold) other() *service {
@@ -214,7 +219,7 @@ func (e *entry) param(p *event.Param, j *int) *distinct {
 			return d
 		}
 	}
-	if p.In == event.InBody && len(e.params) < maxBodyParams && len(e.params) > 0 {
+	if p.In == event.InBody && len(e.params) < maxBodyParams && !e.coarse { // bodies are not read each time
 		return e.addParam(p)
 	}
 	return nil

@@ -19,6 +19,7 @@ const (
 	maxClasses    = 32 // different (class, place) of one body
 	sampled       = 32 // beyond the budget one body in so many is read
 	maxString     = 512
+	inflateCost   = 16  // times as much does a compressed body take of the budget
 	callCost      = 256 // bytes that a call with a body takes of the budget besides
 )
 
@@ -49,6 +50,7 @@ type bodyReader struct {
 	request   bool
 	cut       bool
 	signs     hostile
+	inflater  inflater
 	scope     sipKey
 	dst       *event.Call
 	bodyParam int
@@ -111,7 +113,15 @@ func (b *bodyReader) read(dst *event.Call, scope sipKey, x *proto.Exchange, auth
 	dst.RequestBody, dst.ResponseBody = nil, nil
 	dst.Data.Request, dst.Data.Response = b.classes[0][:0], b.classes[1][:0]
 	n := len(x.Req.Body) + len(x.Res.Body)
-	if n == 0 || !b.allow(n+callCost, x.Start) {
+	if n == 0 {
+		return 0
+	}
+	for d, m := range [...]*proto.Message{proto.Request: &x.Req, proto.Response: &x.Res} {
+		if b.r.encoding[d] != "" {
+			n += inflateCost * len(m.Body)
+		}
+	}
+	if !b.allow(n+callCost, x.Start) {
 		return 0
 	}
 	if len(b.nodes) > maxNodes {
@@ -149,27 +159,33 @@ func (b *bodyReader) allow(n int, at event.Time) bool {
 // message reads the body of one direction; nil when it has no shape.
 func (b *bodyReader) message(d proto.Dir, m *proto.Message, media string) *event.Body {
 	b.classes[d] = b.classes[d][:0]
-	if len(m.Body) == 0 || b.r.encoding[d] != "" && b.r.encoding[d] != "identity" {
+	body, whole := m.Body, int64(len(m.Body)) >= m.Bytes
+	if c := b.r.encoding[d]; c != "" && c != "identity" && len(body) > 0 {
+		var all bool
+		body, all = b.inflater.inflate(c, body)
+		whole = whole && all
+	}
+	if len(body) == 0 {
 		return nil
 	}
 	b.request = d == proto.Request
 	b.epoch++
 	b.object = 0
 	b.touched, b.found, b.seen, b.stack = b.touched[:0], b.found[:0], b.seen[:0], b.stack[:0]
-	b.cut = int64(len(m.Body)) < m.Bytes || m.Open
+	b.cut = !whole || m.Open
 	shaped := false
-	switch i := skipSpace(m.Body, 0); {
+	switch i := skipSpace(body, 0); {
 	case media == "application/x-www-form-urlencoded":
-		b.form(m.Body)
+		b.form(body)
 		shaped = true
-	case i < len(m.Body) && (m.Body[i] == '{' || m.Body[i] == '[') && (media == "" || isJSON(media)):
-		b.json(m.Body[i:])
+	case i < len(body) && (body[i] == '{' || body[i] == '[') && (media == "" || isJSON(media)):
+		b.json(body[i:])
 		shaped = true
 	case strings.HasPrefix(media, "text/") || strings.HasSuffix(media, "xml") || isJSON(media) || media == "":
-		b.free(m.Body)
+		b.free(body)
 	default:
-		if b.request && len(m.Body) < maxScan {
-			b.signs |= b.r.scan(m.Body)
+		if b.request && len(body) < maxScan {
+			b.signs |= b.r.scan(body)
 		}
 	}
 	b.report(d)

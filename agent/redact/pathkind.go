@@ -233,7 +233,7 @@ func random(b []byte, s *event.Shape) event.Kind {
 		if classes[c] == cLower && i < 12 {
 			continue
 		}
-		if (c == '_' || c == '-') && i > 0 && len(b)-i-1 >= 8 && plain(b[i+1:]) && noisy(b[i+1:]) {
+		if (c == '_' || c == '-') && i > 0 && len(b)-i-1 >= 8 && keyLike(b[i+1:]) {
 			return event.KindPrefixed
 		}
 		break
@@ -248,6 +248,26 @@ func random(b []byte, s *event.Shape) event.Kind {
 		return event.KindRandom
 	}
 	return event.KindString
+}
+
+// keyLike says that b, which follows a prefix, is random letters and digits: noisy, or of both cases with a digit and
+// four changes however they come about. 62^14 such keys with fewer are 1 in 400.
+func keyLike(b []byte) bool {
+	if !plain(b) {
+		return false
+	}
+	if noisy(b) {
+		return true
+	}
+	var seen [cDigit + 1]bool
+	changes := 0
+	for i, c := range b {
+		seen[classes[c]] = true
+		if i > 0 && classes[b[i-1]] != classes[c] {
+			changes++
+		}
+	}
+	return len(b) >= 10 && seen[cUpper] && seen[cLower] && (seen[cDigit] && changes >= 4 || changes >= 6)
 }
 
 // plain says that b is letters and digits only.

@@ -47,7 +47,9 @@ func (p *Paths) pieces(b []byte, k event.Kind, s *event.Shape) int {
 		}
 		q.to = i
 		if s.Digits >= 3 {
-			if cut := typedRest(b[q.from:q.to]); cut > 0 {
+			if k, _ := Classify(b[q.from:q.to]); k != event.KindWord && k != event.KindString {
+				// a UUID has dashes of its own
+			} else if cut := typedRest(b[q.from:q.to]); cut > 0 {
 				if !add(piece{q.sep, q.from, q.from + cut}) {
 					return 0
 				}

@@ -2,6 +2,8 @@ package redact
 
 import (
 	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -182,6 +184,42 @@ func TestABodyThatIsCutSaysSoAndPromisesNothing(t *testing.T) {
 	require.EqualValues(t, 0, b.Find("$").Objects)
 	require.NotNil(t, b.Find("$.b.c"))
 }
+
+func TestCompressedBodiesAreReadAsFarAsTheyAreThere(t *testing.T) {
+	plain := []byte(`{"mail":"a@example.org","list":[` + strings.Repeat(`{"n":1},`, 3000) + `{"n":2}]}`)
+	gz := func(b []byte) []byte {
+		var o bytes.Buffer
+		w := gzip.NewWriter(&o)
+		w.Write(b)
+		w.Close()
+		return o.Bytes()
+	}
+	z := func(b []byte) []byte {
+		var o bytes.Buffer
+		w := zlib.NewWriter(&o)
+		w.Write(b)
+		w.Close()
+		return o.Bytes()
+	}
+	small := []byte(`{"mail":"a@example.org"}`)
+	for _, k := range []struct {
+		coding string
+		body   []byte
+		want   int // classes
+		cut    uint64
+	}{{"gzip", gz(small), 1, 0}, {"deflate", z(small), 1, 0}, {"deflate", z(small)[2:], 1, 0}, {"gzip", gz(plain), 1, 1}, {"gzip", gz(small)[:30], 0, 0}, {"br", gz(small), 0, 0}, {"gzip", small, 0, 0},
+		{"identity", small, 1, 0}, {"gzip", gz(gz(small)), 0, 0}, {"deflate", []byte{0x78}, 0, 0}, {"deflate", []byte{0x78, 0x9c}, 0, 0}, {"deflate", z(small), 1, 0}} {
+		x := ex("GET /x", nil, "", "application/json", string(k.body))
+		x.Res.Fields = append(x.Res.Fields, proto.Field{Name: []byte("Content-Encoding"), Value: []byte(k.coding)})
+		c := call(shared, x)
+		require.Len(t, c.Data.Response, k.want, k.coding)
+		if k.want > 0 {
+			require.Equal(t, k.cut, c.ResponseBody.CutOff, k.coding)
+		}
+	}
+}
+
+var shared = clear_()
 
 func TestClassesOfData(t *testing.T) {
 	for _, k := range []struct{ field, value, want string }{
