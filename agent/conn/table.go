@@ -3,6 +3,7 @@ package conn
 import (
 	"errors"
 	"net/netip"
+	"unsafe"
 
 	"github.com/gnomon-sensor/gnomon/agent/chunk"
 	"github.com/gnomon-sensor/gnomon/agent/ledger"
@@ -21,8 +22,8 @@ const (
 )
 
 const (
-	// fixed is what a connection costs without any bytes: the struct, its place in the map, and slack.
-	fixed = 704
+	// fixed is what a connection costs without any bytes: the struct and its place in the map.
+	fixed = int(unsafe.Sizeof(conn{})) + 32
 	// perConn bounds one connection: half of it is 1,000 requests of 1 KiB that wait for their responses.
 	perConn = 2 << 20
 	// midWindow is how much of a stream joined in the middle is kept while no message start was found: the longest line
@@ -115,7 +116,12 @@ func (t *Table) Chunk(c *chunk.Chunk) {
 		k.touched = t.now
 		t.lists[k.state].touch(k)
 	}
-	k.pc.PID, k.pc.PeerPID = c.PID, max(c.PeerPID, k.pc.PeerPID)
+	if c.PID != 0 {
+		k.pc.PID = c.PID
+	}
+	if c.PeerPID != 0 {
+		k.pc.PeerPID = c.PeerPID
+	}
 	if c.Flags != 0 {
 		t.flags(k, c)
 	}

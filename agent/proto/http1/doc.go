@@ -102,7 +102,8 @@ func (pr *Protocol) New(c *proto.Conn, e proto.Emitter, mid bool) proto.Parser {
 	} else {
 		p = new(parser)
 	}
-	*p = parser{pr: pr, c: c, e: e, mid: mid}
+	*p = parser{pr: pr, c: c, e: e, mid: mid, begun: mid}
+	c.Held += parserSize
 	if mid {
 		p.half[proto.Request].state, p.half[proto.Response].state = stResync, stResync
 	}
@@ -128,6 +129,11 @@ func (pr *Protocol) Sniff(d proto.Dir, b []byte, mid bool) proto.Verdict {
 		}
 		return proto.Yes
 	}
+	n, wait := proxyHeader(b)
+	if wait {
+		return proto.NotYet
+	}
+	b = b[n:]
 	b = b[emptyLines(b):]
 	if len(b) == 0 {
 		return proto.NotYet
@@ -135,7 +141,7 @@ func (pr *Protocol) Sniff(d proto.Dir, b []byte, mid bool) proto.Verdict {
 	if !couldBeRequest(b) {
 		return proto.Never
 	}
-	n := lineEnd(b, 0)
+	n = lineEnd(b, 0)
 	switch {
 	case n > maxStart || n == 0 && len(b) > maxStart:
 		return proto.Never

@@ -39,6 +39,13 @@ func (h *half) fieldLines(m *msg, b []byte, signs *proto.Signs) (used int, done 
 	fields, crlfs, sg := m.fields, s.crlf, proto.Signs(0)
 	kept, skip := s.kept, s.skip
 	for {
+		if scan == 0 && !skip {
+			m.fields = fields
+			if n := m.plainFields(b, i, base-run, min(s.keep-base+run, s.limit-s.read), s.fields, s.trailer); n > i {
+				crlfs += len(m.fields) - len(fields)
+				fields, i, kept = m.fields, n, true
+			}
+		}
 		rest := b[i:]
 		k := bytes.IndexByte(rest[scan:], '\n')
 		if skip {
@@ -126,13 +133,7 @@ func (h *half) fieldLines(m *msg, b []byte, signs *proto.Signs) (used int, done 
 		m.cut = m.cut || skip
 		crlfs += crlf
 		if f >= 0 {
-			bit := uint8(1) << f
-			if m.has&bit == 0 {
-				m.at[f] = uint8(len(fields))
-			} else {
-				m.dup |= bit
-			}
-			m.has |= bit
+			m.note(rest[:j], len(fields))
 		}
 		o := uint16(base + i - run)
 		fields = append(fields, span{o, o + uint16(j), o + uint16(v), o + uint16(w)})
@@ -152,6 +153,53 @@ func (h *half) fieldLines(m *msg, b []byte, signs *proto.Signs) (used int, done 
 	*signs |= sg
 	s.read += i
 	return i, done, err
+}
+
+// plainFields reads the well-formed field lines that b[i:] begins with, and returns the index after them. It stops at any line
+// that asks for more care, or that ends after keep, or that would be one field too many. b[x] comes to m.buf[x+shift].
+//
+// It is a loop of its own so that all it needs stays in registers.
+func (m *msg) plainFields(b []byte, i, shift, keep, count int, trailer bool) int {
+	fields := m.fields
+	for len(fields) < count {
+		rest := b[i:]
+		k := bytes.IndexByte(rest, '\n')
+		if k < 2 || rest[k-1] != '\r' || k > maxLine || i+k+1 > keep {
+			break
+		}
+		j := nameLen(rest)
+		if j == 0 || rest[j] != ':' {
+			break
+		}
+		if 1<<j&knownLengths != 0 && !trailer {
+			m.note(rest[:j], len(fields))
+		}
+		v, w := j+1, k-1
+		for v < w && isBlank(rest[v]) {
+			v++
+		}
+		for w > v && isBlank(rest[w-1]) {
+			w--
+		}
+		o := uint16(i + shift)
+		fields = append(fields, span{o, o + uint16(j), o + uint16(v), o + uint16(w)})
+		i += k + 1
+	}
+	m.fields = fields
+	return i
+}
+
+// note remembers where the fields are that the parser needs to know.
+func (m *msg) note(name []byte, index int) {
+	if f := classify(name); f >= 0 {
+		bit := uint8(1) << f
+		if m.has&bit == 0 {
+			m.at[f] = uint8(index)
+		} else {
+			m.dup |= bit
+		}
+		m.has |= bit
+	}
 }
 
 // nameLen returns the index of the first byte of b that cannot be part of a field name: a colon, white space, a control, or

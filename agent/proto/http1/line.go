@@ -81,6 +81,24 @@ func emptyLines(b []byte) int {
 	return n
 }
 
+// proxyHeader returns the length of a header of the PROXY protocol that b begins with, 0 for none
+// (haproxy.org/download/3.0/doc/proxy-protocol.txt, sections 2.1 and 2.2). wait: more bytes are needed to tell.
+func proxyHeader(b []byte) (n int, wait bool) {
+	const v1, v2 = "PROXY ", "\r\n\r\n\x00\r\nQUIT\n"
+	if k := min(len(b), len(v2)); string(b[:k]) == v2[:k] {
+		if len(b) < 16 {
+			return 0, true
+		}
+		n = 16 + int(b[14])<<8 + int(b[15])
+		return n, len(b) < n
+	}
+	if k := min(len(b), len(v1)); string(b[:k]) == v1[:k] {
+		n = lineEnd(b[:min(len(b), 107)], 0)
+		return n, n == 0 && len(b) < 107
+	}
+	return 0, false
+}
+
 // requestLine holds the parts of a request line as offsets into it.
 type requestLine struct {
 	method     int // end of the method

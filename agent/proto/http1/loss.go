@@ -92,7 +92,16 @@ func (p *parser) Gap(d proto.Dir, n uint64, why chunk.Why) {
 	case stClose, stRaw:
 		m.lose(n, why)
 	case stChunkData:
-		if m.lose(n, why); n <= uint64(h.left) {
+		left := uint64(h.left)
+		switch n {
+		case left + 2, left + 7: // the rest of a write that ends with the chunk, or with the last chunk after it
+			m.lose(left, why)
+			if h.state = stChunkSize; n == left+7 {
+				p.end(d, h, p.at, false)
+			}
+			return
+		}
+		if m.lose(n, why); n <= left {
 			if h.left -= int64(n); h.left == 0 {
 				h.state = stChunkEnd
 			}
@@ -240,5 +249,6 @@ func (p *parser) Close(at event.Time) {
 		p.emit(c, event.Done, end)
 		p.release(c)
 	}
+	p.c.Held -= parserSize
 	p.pr.recycle(p)
 }

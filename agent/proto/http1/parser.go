@@ -55,6 +55,7 @@ type parser struct {
 	seq         uint64
 	at          event.Time // of what came last
 	mid         bool       // the start of the connection was not seen
+	begun       bool       // the first bytes of a request were seen
 	answered    bool       // a response was seen
 	pipelines   bool       // the client sends requests before it has the response to the one before
 	unpaired    bool       // after a loss among pipelined requests: no statuses
@@ -94,6 +95,14 @@ func (p *parser) Feed(d proto.Dir, b []byte, at event.Time) (used, need int, err
 func (p *parser) step(d proto.Dir, h *half, b []byte, at event.Time) (n int, wait bool) {
 	switch h.state {
 	case stIdle:
+		if d == proto.Request && !p.begun {
+			if n, wait = proxyHeader(b); wait {
+				return 0, true
+			}
+			if p.begun = true; n > 0 {
+				return n, false
+			}
+		}
 		if n := emptyLines(b); n > 0 && h.since == 0 {
 			return n, false
 		}

@@ -104,6 +104,9 @@ func requestIn(line []byte, whole bool) int {
 // statusIn returns the offset of the last status line in line, or -1.
 func statusIn(line []byte) int {
 	const p = "HTTP/1."
+	if !bytes.Contains(line, []byte(p)) { // ten times as fast as LastIndex
+		return -1
+	}
 	for end := len(line); ; {
 		i := bytes.LastIndex(line[:end], []byte(p))
 		if i < 0 {

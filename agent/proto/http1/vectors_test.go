@@ -81,6 +81,10 @@ var vectors = []struct {
 	parts []part
 	want  []string
 }{
+	// The PROXY protocol, sections 2.1 and 2.2
+	{"a PROXY line before the first request is passed over", parts(req("PROXY TCP4 192.0.2.1 192.0.2.2 5632 80\r\n"+get), res(ok)), want(`GET /a @h 200 0 2"ok"`)},
+	{"so is the binary header", parts(req("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x16\x00\x00\x50"+get), res(ok)), want(`GET /a @h 200 0 2"ok"`)},
+
 	// RFC 9112 section 2: messages
 	{"2.2 empty lines before a request are ignored", parts(req("\r\n\r\n"+get), res(ok)), want(`GET /a @h 200 0 2"ok"`)},
 	{"2.2 a line may end with LF alone", parts(req("GET /a HTTP/1.1\nHost: h\n\n"), res("HTTP/1.1 204 No\n\n")), want("GET /a @h 204 0 0 bare-lf")},
@@ -169,6 +173,8 @@ var vectors = []struct {
 	// Gaps and joins
 	{"a gap in a body of known length is counted into it", parts(req(get), answer("Content-Length: 10\r\n", "ab"), lost(proto.Response, 5), res("cde"), req(get2), res(ok)), want(`GET /a @h 200 0 10-5"ab"`, `GET /b @h 200 0 2"ok"`)},
 	{"a gap inside one chunk is counted into it", parts(req(get), answer("Transfer-Encoding: chunked\r\n", "a\r\nab"), lost(proto.Response, 8), res("\r\n0\r\n\r\n")), want(`GET /a @h 200 0 10-8"ab"`)},
+	{"a gap to the end of a chunk ends it", parts(req(get), answer("Transfer-Encoding: chunked\r\n", "a\r\nab"), lost(proto.Response, 10), res("1\r\nx\r\n0\r\n\r\n")), want(`GET /a @h 200 0 11-8"ab"`)},
+	{"a gap to the end of the last chunk ends the body", parts(req(get), answer("Transfer-Encoding: chunked\r\n", "a\r\nab"), lost(proto.Response, 15)), want(`GET /a @h 200 0 10-8"ab"`)},
 	{"a gap over chunks leaves the length to the bytes; the last chunk ends it", parts(req(get), answer("Transfer-Encoding: chunked\r\n", "a\r\nab"), lost(proto.Response, 20), res("xyz\r\n0\r\n\r\n"), req(get2), res(ok)), want(`GET /a @h 200 0 32-20"ab"`, `GET /b @h 200 0 2"ok"`)},
 	{"or the next request does", parts(req(get), answer("Transfer-Encoding: chunked\r\n", "a\r\nab"), lost(proto.Response, 20), req(get2), res(ok)), want(`GET /a @h 200 0 22-20"ab"open`, `GET /b @h 200 0 2"ok"`)},
 	{"a gap in a request's head leaves the call", parts(req("GET /a HTTP/1.1\r\nHost: h\r\nCookie: x"), lost(proto.Request, 500), res(ok), req(get2), res(ok)), want(`GET /a @h 200 0-500cutopen 2"ok"`, `GET /b @h 200 0 2"ok"`)},
@@ -293,6 +299,9 @@ func TestSniffing(t *testing.T) {
 		{proto.Request, "\r\n", false, proto.NotYet},
 		{proto.Request, "GET", false, proto.NotYet},
 		{proto.Request, "\r\nGET / HTTP/1.1\r\n", false, proto.Yes},
+		{proto.Request, "PROXY TCP4 192.0.2.1 192.0.2.2 5632 80\r\nGET / HTTP/1.1\r\n", false, proto.Yes},
+		{proto.Request, "PROXY TCP4 192.0.2.1 192.0.2.2 5632 80\r\n\x16\x03\x01", false, proto.Never},
+		{proto.Request, "PROXY anything", false, proto.NotYet},
 		{proto.Request, "propfind /x HTTP/1.1\n", false, proto.Yes},
 		{proto.Request, "GET /x\r\n", false, proto.Yes},
 		{proto.Request, "get /x\r\n", false, proto.Never},          // memcached
