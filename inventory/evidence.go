@@ -261,7 +261,7 @@ func (e *evidence) addParams(c *Catalog, call *event.Call, n uint64) {
 		}
 		p.kinds |= 1 << q.Kind
 		if q.Hash != "" {
-			c.bytes += p.observe(hashString(c.seed, q.Hash))
+			c.bytes += p.observe(event.HashOf(q.Hash)) // as Tallies have it
 		}
 	}
 	if call.Sums == nil {

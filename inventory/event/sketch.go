@@ -225,13 +225,9 @@ func (s Set) Count() uint64 {
 // HashOf is the 64-bit hash that stands in a Set for the value whose Param.Hash is hash: the same whether the value was counted
 // from a Call or in a Tally.
 func HashOf(hash string) uint64 {
-	var v uint64
+	v := uint64(14695981039346656037) // FNV-1a
 	for i := range len(hash) {
-		c := uint64(hash[i])
-		if c >= 'a' {
-			c -= 'a' - 10
-		}
-		v = v<<4 | c&15
+		v = (v ^ uint64(hash[i])) * 1099511628211
 	}
 	v ^= v >> 32
 	v *= 0xbf58476d1ce4e5b9
