@@ -75,7 +75,7 @@ func (o *runOptions) run(c *cobra.Command) (err error) {
 	ctx := c.Context()
 	backend, err := parseBackend(o.backend)
 	if err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("--backend: %w", err)}
 	}
 	names, ok := map[string]redact.Names{"clear": redact.NamesClear, "late": redact.NamesLate}[o.names]
 	if !ok {
@@ -98,6 +98,9 @@ func (o *runOptions) run(c *cobra.Command) (err error) {
 		return fmt.Errorf("find this machine's name: %w", err)
 	}
 	if cfg.Key, err = installationKey(); err != nil {
+		if os.Geteuid() != 0 {
+			return fmt.Errorf("%w (and as this user: %w)", live.ErrNotRoot, err)
+		}
 		return err
 	}
 	if o.record != "" {
