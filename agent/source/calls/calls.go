@@ -309,6 +309,8 @@ func (d *Decoder) params(list []event.Param) []event.Param {
 				word(&p.Kind, d.s.String())
 			case "hash":
 				p.Hash = d.text()
+			case "word":
+				p.Word = d.text()
 			default:
 				d.s.Skip()
 			}

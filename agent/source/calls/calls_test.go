@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -39,6 +40,47 @@ func TestEveryFieldOfACallLineIsReadAsEncodingJSONReadsIt(t *testing.T) {
 		require.Equal(t, want.Time, got.Time)
 		require.Equal(t, len(want.Path), len(got.Path))
 	}
+}
+
+// fill sets everything that v holds to something other than zero.
+func fill(v reflect.Value, depth int) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() && depth < 6 {
+				fill(v.Field(i), depth+1)
+			}
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), depth+1)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(v.Index(0), depth+1)
+		fill(v.Index(1), depth+1)
+	case reflect.String:
+		v.SetString("té\"xt")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(3)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(1)
+	}
+}
+
+func TestEveryFieldThatACallCanHaveIsReadBack(t *testing.T) {
+	var want event.Call
+	fill(reflect.ValueOf(&want).Elem(), 0)
+	want.Sums = nil // does not travel as JSON
+	text, err := json.Marshal(&want)
+	require.NoError(t, err)
+	var d Decoder
+	var got event.Call
+	require.NoError(t, d.Decode(&got, text))
+	again, err := json.Marshal(&got)
+	require.NoError(t, err)
+	require.Equal(t, string(text), string(again))
 }
 
 func TestWordsOfANewerVersionAreReadAsUnknown(t *testing.T) {

@@ -2,6 +2,7 @@ package recording
 
 import (
 	"bytes"
+	"os"
 	"slices"
 
 	"github.com/gnomon-sensor/gnomon/agent/source/accesslog"
@@ -79,11 +80,14 @@ func detectObject(b []byte) Format {
 // First returns the time of the first packet of a capture, so that the parts of one that was cut by time can be read in
 // order; 0 for any other file.
 func First(name string) event.Time {
-	f, size, err := Open(name)
-	if err != nil || size == 0 {
+	f, err := os.Open(name)
+	if err != nil {
 		return 0
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() { // a pipe can be read only once
+		return 0
+	}
 	br, done, err := unpack(f)
 	if err != nil {
 		return 0

@@ -125,28 +125,17 @@ func (r *Reader) Time() event.Time {
 	return r.newest
 }
 
-// Open opens a file, "-" being standard input. size is 0 where it is not known.
-func Open(name string) (f io.ReadCloser, size int64, err error) {
-	if name == "-" {
-		return io.NopCloser(os.Stdin), 0, nil
-	}
-	file, err := os.Open(name)
+// Open opens a file that can be read.
+func Open(name string) (*os.File, error) {
+	f, err := os.Open(name)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	st, err := file.Stat()
-	if err != nil {
-		file.Close()
-		return nil, 0, err
+	if st, err := f.Stat(); err == nil && st.IsDir() {
+		f.Close()
+		return nil, fmt.Errorf("%s is a directory: name the files in it", name)
 	}
-	if st.IsDir() {
-		file.Close()
-		return nil, 0, fmt.Errorf("%s is a directory: name the files in it", name)
-	}
-	if st.Mode().IsRegular() {
-		size = st.Size()
-	}
-	return file, size, nil
+	return f, nil
 }
 
 const peekSize = 64 << 10 // what the format is found from

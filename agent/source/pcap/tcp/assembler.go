@@ -57,6 +57,7 @@ func (c Config) withDefaults() Config {
 
 const (
 	maxPieces = 2048     // waiting pieces per direction: bounds what an insertion moves
+	lag       = 32       // packets that time lags behind: a recording is in no hurry
 	ackWindow = 16 << 20 // an acknowledgement further ahead of what was seen than this is not believed
 	rstWindow = 1 << 20  // a reset further off than this is not believed
 	origin    = 1 << 40  // internal position of the first byte known of a direction: room for bytes found before it later
@@ -161,9 +162,11 @@ type Assembler struct {
 	pool    pool
 	pending int
 	ids     chunk.ConnID
-	now     event.Time // packet time: never led by one packet alone
-	prevPkt event.Time
-	tick    event.Time
+	now     event.Time // packet time: the least of the last packets', so that neither a wrong time nor disorder moves it
+	recent  [lag]event.Time
+	packets uint64
+	swept   event.Time // when time-outs were last looked at
+	tick    event.Time // that was emitted last
 	c       chunk.Chunk
 	stats   Stats
 }
@@ -275,7 +278,7 @@ func (a *Assembler) acknowledge(c *conn, h *half, ack uint32) (waits bool) {
 		if !h.hasLow || int32(ack-h.ackLow) < 0 {
 			h.hasLow, h.ackLow = true, ack
 		}
-		return len(h.pend) > 0
+		return a.unready(c, h, ack)
 	}
 	n := int64(int32(ack - h.seq))
 	if n <= 0 {
@@ -288,17 +291,30 @@ func (a *Assembler) acknowledge(c *conn, h *half, ack uint32) (waits bool) {
 	if p > h.acked {
 		h.acked = p
 	}
-	return n > 1 && h.seen && !h.eof // one more may be the FIN
+	return n > 1 && a.expected(c, h) && !h.eof // one more may be the FIN
+}
+
+// unready says whether bytes before ack are to come of a direction whose start is not known: some wait, or a lower
+// acknowledgement came.
+func (a *Assembler) unready(c *conn, h *half, ack uint32) bool {
+	n := int32(ack - h.ackLow)
+	return len(h.pend) > 0 || h.hasLow && n > 1 && n <= ackWindow && a.expected(c, h)
+}
+
+// expected says whether packets of h may come: some did, or the connection is so young that the recording may not be
+// taken to have one direction only.
+func (a *Assembler) expected(c *conn, h *half) bool {
+	return h.seen || c.pkts <= uint32(a.cfg.HoldPackets/startHold)
 }
 
 // blockedBy says whether p, of direction d, must wait for bytes of the other direction.
-func (c *conn) blockedBy(d int, p *piece) bool {
+func (a *Assembler) blockedBy(c *conn, d int, p *piece) bool {
 	o := &c.half[d^1]
-	if !p.hasAck || !o.seen || o.eof {
+	if !p.hasAck || o.eof || !a.expected(c, o) {
 		return false
 	}
 	if !o.ready {
-		return len(o.pend) > 0
+		return a.unready(c, o, p.ack)
 	}
 	n := int64(int32(p.ack - o.seq))
 	return n > 1 && o.next+uint64(n) <= o.top+ackWindow

@@ -27,7 +27,7 @@ func (a *Assembler) drain(c *conn) {
 				a.stats.Retransmitted += h.pend[0].end - h.pend[0].pos
 				a.release(c, a.pop(h))
 			}
-			if !h.ready || len(h.pend) == 0 || h.pend[0].pos > h.next || c.blockedBy(d, &h.pend[0]) {
+			if !h.ready || len(h.pend) == 0 || h.pend[0].pos > h.next || a.blockedBy(c, d, &h.pend[0]) {
 				continue
 			}
 			if best < 0 || h.pend[0].time < c.half[best].pend[0].time {
@@ -93,9 +93,11 @@ func (a *Assembler) force(c *conn, over bool) bool {
 		a.begin(c, d)
 	case p.pos > h.next:
 		a.gap(c, d, p.pos, p.time)
-	case !c.blockedBy(d, p):
-	case !o.ready:
+	case !a.blockedBy(c, d, p):
+	case !o.ready && len(o.pend) > 0:
 		a.begin(c, d^1)
+	case !o.ready:
+		o.beginAt(o.ackLow)
 	case len(o.pend) > 0 && o.pend[0].pos <= o.next:
 		p.hasAck = false // each waits for the other: no order satisfies both
 	default:
@@ -285,7 +287,7 @@ func (a *Assembler) add(k key) *conn {
 			}
 		}
 	}
-	c := &conn{key: k, client: -1, last: a.prevPkt, touched: a.prevPkt}
+	c := &conn{key: k, client: -1, last: a.recent[(a.packets-1)%lag], touched: a.recent[(a.packets-1)%lag]}
 	a.stats.Conns++
 	a.conns[k] = c
 	a.lists[opening].push(c)
@@ -306,33 +308,37 @@ func (a *Assembler) move(c *conn, s state) {
 	a.lists[s].push(c)
 }
 
-// Advance tells that the recording came to time t. The clock follows only what two packets in a row agree on, so that
-// one packet with a wrong time ends nothing; when the recording starts over it steps back.
+// Advance tells that the recording came to time t. The clock is the least time of the last packets, so that one packet
+// with a wrong time ends nothing, and packets out of order are not taken for late; when the recording starts over, it
+// steps back.
 func (a *Assembler) Advance(t event.Time) {
-	prev := a.prevPkt
-	a.prevPkt = t
-	if prev == 0 {
-		a.now, a.tick = t, t
-		return
-	}
-	if lo := min(t, prev); lo > a.now {
-		a.now = lo
-		if a.now.Sub(a.tick) >= time.Second {
-			a.sweep()
-		}
-		return
+	a.recent[a.packets%lag] = t
+	if a.packets++; a.packets == 1 {
+		a.now, a.swept, a.tick = t, t, t
 	}
 	if t < a.now-event.Time(time.Second) {
 		a.stats.Backwards++
-		if hi := max(t, prev); hi < a.now-event.Time(5*time.Minute) {
-			a.now, a.tick = hi, hi
-		}
+	}
+	if t-a.swept < event.Time(time.Second) && t > a.now-event.Time(5*time.Minute) || a.packets < lag {
+		return
+	}
+	lo, hi := a.recent[0], a.recent[0]
+	for _, v := range a.recent[1:] {
+		lo, hi = min(lo, v), max(hi, v)
+	}
+	switch {
+	case hi < a.now-event.Time(5*time.Minute):
+		a.now, a.swept, a.tick = hi, hi, hi
+	case lo-a.swept >= event.Time(time.Second):
+		a.now, a.swept = lo, lo
+		a.sweep()
 	}
 }
 
-// sweep emits a Tick and ends what timed out.
+// sweep ends what timed out and emits a Tick. Its time is not past that of bytes that still wait, unless they have waited
+// long: who gets it may believe that what came by then was handed on.
 func (a *Assembler) sweep() {
-	a.tick = a.now
+	at := a.now
 	keep := a.blocked[:0]
 	for _, c := range a.blocked {
 		if c.state != ended {
@@ -340,6 +346,11 @@ func (a *Assembler) sweep() {
 		}
 		if len(c.half[0].pend)+len(c.half[1].pend) > 0 {
 			keep = append(keep, c)
+			for d := range c.half {
+				if h := &c.half[d]; len(h.pend) > 0 {
+					at = min(at, h.waitTime)
+				}
+			}
 		} else {
 			c.blocked = false
 		}
@@ -364,8 +375,11 @@ func (a *Assembler) sweep() {
 	for c := old(ended, a.cfg.Remember); c != nil; c = old(ended, a.cfg.Remember) {
 		a.remove(c)
 	}
-	a.c = chunk.Chunk{Kind: chunk.Tick, Time: a.now}
-	a.out.Chunk(&a.c)
+	if at = max(at, a.now-event.Time(a.cfg.HoldTime)); at > a.tick {
+		a.tick = at
+		a.c = chunk.Chunk{Kind: chunk.Tick, Time: at}
+		a.out.Chunk(&a.c)
+	}
 }
 
 // Close ends every connection: the recording is over.
