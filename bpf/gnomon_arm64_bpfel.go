@@ -127,11 +127,12 @@ type GnomonRecord struct {
 }
 
 type GnomonScratch struct {
-	_    structs.HostLayout
-	Rec  GnomonRecord
-	Data [32768]uint8
-	Have uint32
-	_    [4]byte
+	_     structs.HostLayout
+	Rec   GnomonRecord
+	Data  [32768]uint8
+	Vec64 [8]uint64
+	Have  uint32
+	_     [4]byte
 }
 
 // Names of all BPF objects in the ELF.

@@ -190,6 +190,10 @@ static __always_inline void failed(u32 place, long err)
 struct scratch {
 	struct record rec;
 	u8 data[2 * MAX_DATA];
+	union {
+		u64 vec64[8];
+		u32 vec32[8];
+	}; /* iovecs, read four at a time */
 	volatile u32 have; /* bytes in data: here and not in a register for the reason that sniff_byte gives */
 };
 struct {
