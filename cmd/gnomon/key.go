@@ -11,8 +11,11 @@ import (
 
 const rootStateDir = "/var/lib/gnomon"
 
-// stateDir is where what outlives a run is kept.
+// stateDir is where what outlives a run is kept: GNOMON_STATE_DIR, else the place for it of root or of this user.
 func stateDir() (string, error) {
+	if d := os.Getenv("GNOMON_STATE_DIR"); d != "" {
+		return d, nil
+	}
 	if os.Geteuid() == 0 {
 		return rootStateDir, nil
 	}

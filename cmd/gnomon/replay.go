@@ -117,6 +117,7 @@ type replay struct {
 	alerts    *lines
 	one       [1]event.Call
 	given     bool // the call comes from a Call line
+	direct    *sink.Direct
 	tick      event.Time
 	stopCol   func()
 	undo      []func()
@@ -218,14 +219,19 @@ func (p *replay) open(o *replayOptions, names redact.Names, key [32]byte) (err e
 		p.stopCol = func() { stop(); <-done }
 		p.undo = append(p.undo, p.stopCol)
 	}
-	p.pipe, err = agent.New(agent.Config{Key: key, Names: names, Recording: true, All: true, Fold: fold.Config{Templates: templates}}, &p.led, sink.NewDirect(&p.led, p.call))
+	p.direct = sink.NewDirect(&p.led, p.call)
+	p.pipe, err = agent.New(agent.Config{Key: key, Names: names, Recording: true, All: true, Fold: fold.Config{Templates: templates}}, &p.led, p.direct)
 	return err
 }
 
-// line takes a Call line into the pipeline.
+// line takes a Call line. It was through the pipeline when it was written: its template and parameters are as they were
+// left then, and the path that they were made from may not be there.
 func (p *replay) line(c *event.Call) {
+	if c.State == event.Done {
+		p.led.Calls.Capture(c.Calls())
+	}
 	p.given = true
-	p.pipe.Call(c)
+	p.direct.Call(c)
 	p.given = false
 }
 
@@ -292,7 +298,10 @@ func (p *replay) read(parent context.Context, format recording.Format, service s
 }
 
 func (p *replay) file(ctx context.Context, name string) error {
-	f, _, err := recording.Open(name)
+	if name == "-" {
+		return p.reader.Read(ctx, "standard input", p.cmd.InOrStdin())
+	}
+	f, err := recording.Open(name)
 	if err != nil {
 		return err
 	}
@@ -304,13 +313,12 @@ func (p *replay) file(ctx context.Context, name string) error {
 func (p *replay) progress(w io.Writer, files []string) func() {
 	var total int64
 	for _, name := range files {
-		f, size, err := recording.Open(name)
-		if err != nil || size == 0 {
+		st, err := os.Stat(name)
+		if err != nil || !st.Mode().IsRegular() {
 			total = 0
 			break // one of unknown size: no share can be told
 		}
-		f.Close()
-		total += size
+		total += st.Size()
 	}
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
