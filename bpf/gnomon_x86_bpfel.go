@@ -146,7 +146,7 @@ const (
 	GnomonMapExecs        = "execs"
 	GnomonMapFailures     = "failures"
 	GnomonMapListening    = "listening"
-	GnomonMapOrders       = "orders"
+	GnomonMapMuted        = "muted"
 	GnomonMapPairs        = "pairs"
 	GnomonMapRings        = "rings"
 	GnomonMapScratches    = "scratches"
@@ -230,7 +230,7 @@ type GnomonMapSpecs struct {
 	Execs     *ebpf.MapSpec `ebpf:"execs"`
 	Failures  *ebpf.MapSpec `ebpf:"failures"`
 	Listening *ebpf.MapSpec `ebpf:"listening"`
-	Orders    *ebpf.MapSpec `ebpf:"orders"`
+	Muted     *ebpf.MapSpec `ebpf:"muted"`
 	Pairs     *ebpf.MapSpec `ebpf:"pairs"`
 	Rings     *ebpf.MapSpec `ebpf:"rings"`
 	Scratches *ebpf.MapSpec `ebpf:"scratches"`
@@ -278,7 +278,7 @@ type GnomonMaps struct {
 	Execs     *ebpf.Map `ebpf:"execs"`
 	Failures  *ebpf.Map `ebpf:"failures"`
 	Listening *ebpf.Map `ebpf:"listening"`
-	Orders    *ebpf.Map `ebpf:"orders"`
+	Muted     *ebpf.Map `ebpf:"muted"`
 	Pairs     *ebpf.Map `ebpf:"pairs"`
 	Rings     *ebpf.Map `ebpf:"rings"`
 	Scratches *ebpf.Map `ebpf:"scratches"`
@@ -293,7 +293,7 @@ func (m *GnomonMaps) Close() error {
 		m.Execs,
 		m.Failures,
 		m.Listening,
-		m.Orders,
+		m.Muted,
 		m.Pairs,
 		m.Rings,
 		m.Scratches,

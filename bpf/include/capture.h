@@ -274,6 +274,20 @@ static __always_inline bool is_over(struct conn *c, struct counters *k, u32 n)
 	return false;
 }
 
+/* A stream that was joined in the middle and has not shown what it speaks within JOINED_MAX calls is no longer sent up, but
+ * still looked at where its direction turns: it may be a long body, with messages to follow. dozes says that there is still
+ * nothing. */
+#define JOINED_MAX 64
+#define DOZE_WANT 64
+static __always_inline bool dozes(struct conn *c, struct scratch *s, struct call *x, u32 dir)
+{
+	u32 have;
+	if (x->why || c->last == dir + 1)
+		return true;
+	have = gather(s, &x->msg, x->n < DOZE_WANT ? x->n : DOZE_WANT) & ((1 << GATHER_WHY) - 1);
+	return !have || sniff(c, s, have, dir) == UNDECIDED;
+}
+
 /* capture accounts for one socket call of n > 0 bytes and sends up what of it is wanted. */
 static __always_inline void capture(struct conn *c, struct counters *k, struct call *x)
 {
@@ -320,6 +334,12 @@ static __always_inline void capture(struct conn *c, struct counters *k, struct c
 		lose(k, COPY_FAULT, n);
 		return;
 	}
+	if (c->verdict == UNDECIDED && c->joined && c->events > JOINED_MAX && !everything && dozes(c, s, x, dir)) {
+		c->last = dir + 1;
+		k->blind[BLIND_OTHER].bytes += n;
+		lose(k, NOT_DECODED, n);
+		return;
+	}
 	if (!why) {
 		want = budget_of(c, dir);
 		if (n > want)
@@ -354,8 +374,7 @@ static __always_inline void capture(struct conn *c, struct counters *k, struct c
 				k->blind[BLIND_TLS].n++;
 		}
 	} else if (!(c->events & 63)) {
-		u8 *o = bpf_map_lookup_elem(&orders, &c->id.conn);
-		if (o && *o == MUTE) {
+		if (bpf_map_lookup_elem(&muted, &c->id.conn)) {
 			c->verdict = SILENT;
 			lose(k, NOT_DECODED, n);
 			return;

@@ -114,14 +114,14 @@ struct {
 	__type(value, u8);
 } listening SEC(".maps");
 
-/* orders come from user space, by connection: KEEP (decoded, although the sniff could not tell) or MUTE. */
-enum order { KEEP = 1, MUTE = 2 };
+/* muted holds connections of which user space wants no more: they speak nothing that is decoded, although the sniff let them
+ * pass. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, u64);
 	__type(value, u8);
-} orders SEC(".maps");
+} muted SEC(".maps");
 
 /* budgets override the payload budget of what a service sends, by its port; 0: the default. User space writes them
  * through a mapping, without a system call. */

@@ -91,9 +91,7 @@ static __always_inline u8 sniff_response(const u8 *p, u32 n)
 	return SILENT;
 }
 
-/* How many calls of a stream that was joined in the middle may pass before it is given up. */
-#define JOINED_MAX 64
-
+/* A stream that is joined in the middle shows what it speaks where its next message starts. */
 static __always_inline void is_role(struct conn *c, u8 role)
 {
 	if (c->id.role == UNKNOWN)
@@ -112,14 +110,10 @@ static __always_inline u8 sniff_joined(struct conn *c, const u8 *p, u32 n, u32 d
 	c->token = 0;
 	v = sniff_request(c, p, n);
 	c->token = 0;
-	if (v == SPEAKS) {
-		is_role(c, dir == RECEIVED ? SERVER : CLIENT);
-		return SPEAKS;
-	}
-	if (c->events < JOINED_MAX)
+	if (v != SPEAKS)
 		return UNDECIDED;
-	u8 *o = bpf_map_lookup_elem(&orders, &c->id.conn);
-	return o && *o == KEEP ? SPEAKS : SILENT;
+	is_role(c, dir == RECEIVED ? SERVER : CLIENT);
+	return SPEAKS;
 }
 
 /* sniff judges the first n bytes of a call in direction dir, n > 0, and returns an enum verdict. Not inlined and not

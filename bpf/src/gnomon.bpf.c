@@ -411,7 +411,6 @@ int on_syscall(struct bpf_raw_tracepoint_args *ctx)
 	c = bpf_map_lookup_elem(&by_sock, &key);
 	if (!c || !c->id.rport) { /* only streams have state */
 		u16 family = BPF_CORE_READ(sk, __sk_common.skc_family), protocol = BPF_CORE_READ(sk, sk_protocol);
-		u64 cookie;
 		if (!is_stream(family, protocol)) {
 			if (ret && protocol == IPPROTO_UDP && (family == AF_INET || family == AF_INET6) &&
 			    (BPF_CORE_READ(sk, __sk_common.skc_num) == 443 ||
@@ -429,9 +428,9 @@ int on_syscall(struct bpf_raw_tracepoint_args *ctx)
 		c = conn_of(sk, true);
 		if (!c)
 			return 0;
-		/* a socket that nobody asked for its cookie has none; then the time does, out of the range of cookies */
-		cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-		adopt(c, sk, cookie ? cookie : bpf_ktime_get_ns() | 1ULL << 63);
+		/* Not the cookie: the state of this connection may have been pushed out of the map, and a number must not
+		 * come back with other positions. The time and the CPU, out of the range of cookies. */
+		adopt(c, sk, bpf_ktime_get_ns() << 8 | bpf_get_smp_processor_id() | 1ULL << 63);
 	}
 	x.dir = form & FORM_SENDS ? SENT : RECEIVED;
 	x.slot = 0;

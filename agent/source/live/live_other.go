@@ -37,9 +37,6 @@ func (*Source) Processes() *process.Table { return nil }
 // Budget does nothing.
 func (*Source) Budget(uint16, int) {}
 
-// Keep does nothing.
-func (*Source) Keep(chunk.ConnID) error { return ErrNotSupported }
-
 // Mute does nothing.
 func (*Source) Mute(chunk.ConnID) error { return ErrNotSupported }
 

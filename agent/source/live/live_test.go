@@ -794,6 +794,44 @@ func TestTLSIsNamedByProcessAndOnlyItsFirstBytesAreSentUp(t *testing.T) {
 	}
 }
 
+func TestAConnectionJoinedInALongBodyIsCapturedFromItsNextMessageOn(t *testing.T) {
+	needRoot(t)
+	for _, b := range both {
+		t.Run(b.String(), func(t *testing.T) {
+			x := start(t, runtime.GOARCH, "raw")
+			x.say(fmt.Sprintf("%x", "POST / HTTP/1.1\r\nContent-Length: 30000\r\n\r\n"))
+			const ok = "HTTP/1.1 100 Continue\r\n\r\n"
+			x.say(fmt.Sprintf("%x", ok))
+			time.Sleep(50 * time.Millisecond) // until it is said
+			part := strings.Repeat("\x01", 300)
+			s, _ := watch(t, Config{Backend: b}, func(*capturing) *traffic {
+				for range 100 {
+					x.say(fmt.Sprintf("%x", part))
+					x.say("")
+				}
+				x.say(fmt.Sprintf("%x", request(1, 100)))
+				x.say(fmt.Sprintf("%x", response(1, 100)))
+				x.say(fmt.Sprintf("%x", request(2, 100)))
+				x.say(fmt.Sprintf("%x", response(2, 100)))
+				return x.wait()
+			})
+			var server []chunk.Chunk
+			for _, c := range s.of(x.port) {
+				if c.Local.Port() == x.port {
+					server = append(server, c)
+				}
+			}
+			req, res := dialogue(1, 2, 100)
+			have, _ := stream(t, server, chunk.Received)
+			require.Contains(t, string(have), string(request(2, 100)))
+			require.Equal(t, 30_000+len(req), len(have))
+			have, _ = stream(t, server, chunk.Sent)
+			require.Equal(t, string(res), string(have))
+			require.NotZero(t, s.ledger.Bytes.Lost["not_decoded"])
+		})
+	}
+}
+
 func TestAMutedConnectionStopsCosting(t *testing.T) {
 	needRoot(t)
 	s, x := watch(t, Config{}, func(c *capturing) *traffic {

@@ -333,24 +333,10 @@ func (s *Source) Budget(port uint16, bytes int) {
 	atomic.StoreUint64(p, uint64(min(max(bytes, 0), maxData)))
 }
 
-const (
-	orderKeep = uint8(1)
-	orderMute = uint8(2)
-)
-
-// Keep says that a connection joined in the middle is being decoded, although its bytes do not look like it.
-func (s *Source) Keep(c chunk.ConnID) error {
-	return s.order(c, orderKeep)
-}
-
 // Mute says that a connection speaks nothing that is decoded: the kernel stops sending it up within 64 of its calls.
 func (s *Source) Mute(c chunk.ConnID) error {
-	return s.order(c, orderMute)
-}
-
-func (s *Source) order(c chunk.ConnID, o uint8) error {
-	if err := s.coll.Maps["orders"].Put(uint64(c), o); err != nil {
-		return fmt.Errorf("order for connection %d: %w", c, err)
+	if err := s.coll.Maps["muted"].Put(uint64(c), uint8(1)); err != nil {
+		return fmt.Errorf("mute connection %d: %w", c, err)
 	}
 	return nil
 }
