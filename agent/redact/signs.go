@@ -42,10 +42,14 @@ func appendSigns(dst []string, h hostile, p proto.Signs) []string {
 	return dst
 }
 
-// suspect marks the bytes without one of which no pattern can match: one table look-up a byte lets 95 % of values pass.
-var suspect = func() (t [256]bool) {
+// suspect marks the bytes without one of which no pattern can match: 1 alone, 2 together with what stands beside them. One table look-up a byte
+// lets 95 % of values pass (0.5 ns a byte).
+var suspect = func() (t [256]uint8) {
 	for _, c := range []byte("'\"<>$`|;&(%\\\r\n\x00#{") {
-		t[c] = true
+		t[c] = 1
+	}
+	for _, c := range []byte("./-=uUjJrR +") {
+		t[c] = 2
 	}
 	return t
 }()
@@ -53,18 +57,19 @@ var suspect = func() (t [256]bool) {
 func anySuspect(b []byte) bool {
 	spaces := false
 	for i, c := range b {
-		if suspect[c] {
-			return true
-		}
-		if c == '.' && i+1 < len(b) && b[i+1] == '.' || c == '/' && i+1 < len(b) && b[i+1] == '/' || c == '-' && i+1 < len(b) && b[i+1] == '-' {
-			return true
-		}
-		if c == 'r' && i+3 < len(b) && b[i+1] == 'O' && b[i+2] == '0' && b[i+3] == 'A' { // Java's serialised objects in base64
+		switch suspect[c] {
+		case 0:
+			continue
+		case 1:
 			return true
 		}
 		switch c {
 		case ' ', '+':
 			spaces = true
+		case '.', '/', '-':
+			if i+1 < len(b) && b[i+1] == c {
+				return true
+			}
 		case '=':
 			if spaces {
 				return true
@@ -75,6 +80,10 @@ func anySuspect(b []byte) bool {
 			}
 		case 'j', 'J':
 			if len(b)-i > 4 && equalFold(b[i+1:i+5], "avas") {
+				return true
+			}
+		case 'r', 'R': // Java's serialised objects in base64
+			if len(b)-i > 4 && equalFold(b[i+1:i+5], "o0ab") {
 				return true
 			}
 		}
