@@ -3,6 +3,7 @@ package inventory
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"strconv"
@@ -287,7 +288,7 @@ func (c *Catalog) row(s *service, g *endpointGroup, ev, probes *evidence) Endpoi
 		return r
 	}
 	r := c.describe(s, g, ev)
-	r.Probes = probes.calls
+	r.Probes, r.Tier = probes.calls, max(r.Tier, probes.tier())
 	return r
 }
 
@@ -297,7 +298,7 @@ func (c *Catalog) describe(s *service, g *endpointGroup, e *evidence) Endpoint {
 		Auth: namesOf(c.facts(e, factAuth, authWord)), Encryption: namesOf(c.facts(e, factEncryption, encryptionWord)),
 		Protocols: namesOf(c.facts(e, factProtocol, protocolWord)), Data: c.dataClasses(e), Signs: namesOf(c.words(e, wordSign)),
 		RequestBytes: e.requestBytes, ResponseBytes: e.responseByte, P50: e.latency.Quantile(.5), P95: e.latency.Quantile(.95),
-		P99: e.latency.Quantile(.99), Paths: len(g.leaves), Confidence: g.confidence, FirstSeen: e.first, LastSeen: e.last}
+		P99: e.latency.Quantile(.99), Paths: len(g.leaves), Confidence: math.Round(g.confidence*1000) / 1000, FirstSeen: e.first, LastSeen: e.last}
 	for _, x := range e.statuses.e {
 		r.Statuses[statusWord(x.h)] += x.n
 	}
