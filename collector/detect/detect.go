@@ -103,6 +103,7 @@ type Engine struct {
 	pending    []pending
 	signs      signRates
 	shared     shared
+	ratios     []float64
 	s          sight
 	scratch    []byte
 	counts     Stats

@@ -39,7 +39,7 @@ func (function) observe(e *Engine, s *sight) {
 		use.N += s.n
 		return
 	}
-	judge := s.cred != nil && e.warm(ep.First) && ep.N >= 8 && ep.WithAuth > 0.8*ep.N &&
+	judge := s.cred != nil && int64(s.t-ep.First) > 2*day && ep.N >= 8 && ep.WithAuth > 0.8*ep.N &&
 		(s.group.Members >= 20 || int64(s.t-s.p.First) > 2*day) && e.warm(s.group.First)
 	if !judge {
 		if s.cred == nil || s.denied || !ok {
@@ -177,7 +177,7 @@ func (novelty) observe(e *Engine, s *sight) {
 		why = "its pods are new, so its program probably is"
 	case w.NewEP > 0 && int64(s.t-w.NewEP) < 6*hour && int64(w.NewEP-w.First) > hour:
 		why = "it has a new endpoint of its own"
-	case kind == "egress" && w.Later >= 4 && w.Outside >= 8:
+	case kind == "egress" && w.Later >= 2 && w.Outside >= 8:
 		why = "it meets new hosts all the time"
 	case kind != "egress" && kind != "llm_abuse" && !s.freshEndpoint && int64(s.t-s.ep.First) < day, kind == "bfla" && s.freshEndpoint, kind == "lateral_movement" && (s.freshEndpoint || int64(s.t-s.svc.First) < day):
 		why = "what it calls is new, too"
@@ -247,7 +247,7 @@ func (e *Engine) decide() {
 		case w.Trouble > 0 && int64(p.First-w.Trouble) < 10*second && int64(w.Trouble-p.First) < 10*second:
 			e.counts.Suppressed++
 			continue
-		case len(at) >= 2, p.Process, p.Live <= 1, math.Pow(p.Live, p.N-1) > 30, age > 15*minute && p.N == 1, age > 40*minute:
+		case len(at) >= 2, p.Process, p.Live <= 1, math.Pow(p.Live, p.N-1) > 100, age > 15*minute && p.N == 1, age > 40*minute:
 			p.Told = true
 			e.tellNew(&p, w, len(at))
 		}

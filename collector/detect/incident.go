@@ -30,18 +30,18 @@ type evidence struct {
 
 // incident is what is told under one uid.
 type incident struct {
-	Name    string
-	Kind    string
-	Also    []string
-	Opened  event.Time
-	First   event.Time
-	Last    event.Time
-	Calls   float64
-	Updates uint32
-	IDs     [8]string
-	At      uint8
-	Info    bool
-	Service string
+	Name     string
+	Kind     string
+	Also     []string
+	Opened   event.Time
+	First    event.Time
+	Last     event.Time
+	Calls    float64
+	Updates  uint32
+	IDs      [8]string
+	At       uint8
+	Info     bool
+	Endpoint uint64 // where it was last told of
 }
 
 // weight orders kinds that one caller's deeds show at the same time: the more telling one names the incident. A scanner
@@ -103,7 +103,7 @@ func (e *Engine) raise(s *sight, ev evidence) {
 		e.tell(s, in, &ev)
 		return
 	}
-	if in != nil && !ev.everyone && in.Kind == ev.kind && in.Service == s.svc.Name && int64(s.t-in.Last) < day {
+	if in != nil && !ev.everyone && in.Kind == ev.kind && in.Endpoint == s.epKey && int64(s.t-in.Last) < day {
 		e.grow(in, s) // the same again after a pause is the same incident
 		return
 	}
@@ -112,7 +112,7 @@ func (e *Engine) raise(s *sight, ev evidence) {
 	if ev.first > 0 && ev.first < s.t {
 		first = ev.first
 	}
-	*in = incident{Name: strings.Clone(ev.keyName), Kind: ev.kind, Opened: s.t, First: first, Service: s.svc.Name}
+	*in = incident{Name: strings.Clone(ev.keyName), Kind: ev.kind, Opened: s.t, First: first, Endpoint: s.epKey}
 	e.counts.Incidents++
 	e.grow(in, s)
 	e.tell(s, in, &ev)
@@ -229,7 +229,7 @@ func (e *Engine) tellNew(p *pending, w *workload, services int) {
 		update = in.Updates
 	} else {
 		in, _ = e.incidents.put(key)
-		*in = incident{Name: w.Name, Kind: p.Kind, Opened: e.now, First: p.First, Last: e.now, Calls: p.N, Service: p.ServiceName}
+		*in = incident{Name: w.Name, Kind: p.Kind, Opened: e.now, First: p.First, Last: e.now, Calls: p.N, Endpoint: p.Endpoint}
 		in.IDs[0], in.At = p.Call, 1
 		e.counts.Incidents++
 	}

@@ -104,8 +104,8 @@ type service struct {
 	First    event.Time
 	N        float64
 	NewEP    event.Time // when an endpoint was last seen for the first time
-	Ten      window     // calls in 10 min
-	Most     float64    // most calls in 10 min, slowly forgotten
+	Win      [2]window  // calls in 2 and 10 minutes
+	Most     [2]float64 // most calls in them, slowly forgotten
 	Down     rateWindow
 	Alerts   int
 	AlertDay int64
@@ -361,7 +361,7 @@ func (e *Engine) learn(s *sight) {
 	if s.sw != nil && s.sw != s.w {
 		s.sw.Served += s.n
 		if ended, had := s.sw.Inbound.roll(s.t, 10*minute); ended > 0 {
-			s.sw.InMost = slowMost(s.sw.InMost, had, ended, int64(s.t-s.sw.First))
+			s.sw.InMost = slowMost(s.sw.InMost, had, ended, 10*minute, int64(s.t-s.sw.First))
 		}
 		s.sw.Inbound.N += s.n
 	}
@@ -369,10 +369,12 @@ func (e *Engine) learn(s *sight) {
 		s.sw.LastIn, s.sw.LastInWho, s.sw.LastInAt = s.epKey, s.credKey, s.t
 	}
 	s.svc.Down.add(s.t, s.n, c.Status >= 500 || c.Status == 0)
-	if ended, had := s.svc.Ten.roll(s.t, 10*minute); ended > 0 {
-		s.svc.Most = slowMost(s.svc.Most, had, ended, int64(s.t-s.svc.First))
+	for i, length := range sharedWindows {
+		if ended, had := s.svc.Win[i].roll(s.t, length); ended > 0 {
+			s.svc.Most[i] = slowMost(s.svc.Most[i], had, ended, length, int64(s.t-s.svc.First))
+		}
+		s.svc.Win[i].N += s.n
 	}
-	s.svc.Ten.N += s.n
 	if s.ep == nil {
 		return
 	}
@@ -389,17 +391,17 @@ func (e *Engine) learn(s *sight) {
 	s.pr.Last = s.t
 }
 
-// slowMost is the most calls in ten minutes, which after two days gives way to more only slowly: what it is asked for is
+// slowMost is the most calls in a window, which after two days gives way to more only slowly: what it is asked for is
 // whether now is busier than ever, so a campaign must not become the measure at once.
-func slowMost(most, had float64, ended, age int64) float64 {
-	most *= decay(ended, 10*minute)
+func slowMost(most, had float64, ended, length, age int64) float64 {
+	most *= decay(ended, length)
 	switch {
 	case had <= most:
 		return most
 	case age < 2*day:
 		return had
 	}
-	return most + 0.02*(had-most)
+	return most + 0.02*float64(length)/float64(10*minute)*(had-most)
 }
 
 // decay is how much of a maximum is left after n windows: half in two weeks, so that a monthly peak is not forgotten at once.

@@ -150,7 +150,15 @@ func (theft) observe(e *Engine, s *sight) {
 		e.raise(s, evidence{kind: "token_theft", more: true})
 		return
 	}
-	if others == 0 || !e.warm(e.start) && c.N < 50 {
+	if others == 0 {
+		return
+	}
+	if !e.warm(e.start) {
+		for i := range c.Homes {
+			if o := &c.Homes[i]; h.Workload && o.Workload && o.Key != key {
+				e.edges.put(o.Key ^ key ^ 'S')
+			}
+		}
 		return
 	}
 	score, why := theftScore(e, s, c, h)
@@ -170,6 +178,17 @@ func (theft) observe(e *Engine, s *sight) {
 	e.raise(s, ev)
 }
 
+// shares says whether two workloads are known to hold the same secret: they held one in common while that was still learned.
+// After a rotation they share the next.
+func (e *Engine) shares(c *credential, h *home) bool {
+	for i := range c.Homes {
+		if o := &c.Homes[i]; o.Workload && o.Key != h.Key && e.edges.peek(o.Key^h.Key^'S') != nil {
+			return true
+		}
+	}
+	return false
+}
+
 func theftScore(e *Engine, s *sight, c *credential, h *home) (float64, string) {
 	if h.Others == 0 && age0(s, c) > day {
 		return 0, ""
@@ -179,7 +198,7 @@ func theftScore(e *Engine, s *sight, c *credential, h *home) (float64, string) {
 	switch {
 	case h.Workload:
 		// an established workload that shows what belongs to another; a new one may be the old one under a new name
-		if known < 20 || age < day || h.N < 2 {
+		if known < 20 || h.N < 2 || c.atWorkload() && e.shares(c, h) {
 			return 0, ""
 		}
 		if s.w != nil && !e.warm(s.w.First) && h.Alternated < 1 {
@@ -209,7 +228,8 @@ func theftScore(e *Engine, s *sight, c *credential, h *home) (float64, string) {
 	since -= h.Others
 	if age > day && h.Others >= 8 {
 		// a person with a past: how likely is it that after h.Others slots elsewhere so many of the next lie here?
-		x := betaBinomial(h.Slots, since, 0.5, h.Others)
+		// the rarer the network is among people of this kind, the less likely it is a new home of this one
+		x := betaBinomial(h.Slots, since, min(0.5, max(0.05, 10*s.group.share(h.Key))), h.Others)
 		if x > 12 && h.Alternated >= 2 && h.Slots >= 4 {
 			return x, fmt.Sprintf("in %.0f of the last %.0f ten-minute slots, alternating with the usual place", h.Slots, h.Slots+since)
 		}

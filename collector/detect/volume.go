@@ -65,7 +65,7 @@ func (volume) observe(e *Engine, s *sight) {
 		x := negativeBinomialTail(n, max(st.Mean[i], st.Most[i]/2)*factor, shape)
 		if far := n > (2.5*st.Most[i]+8)*factor && x > 4; !far {
 			x = negativeBinomialTail(n, st.Mean[i]*factor, shape)
-			if n < (1.4*st.Most[i]+8)*factor || x < 20 || st.Used[i] < 40 || driven || shape < 8 {
+			if n < (1.4*st.Most[i]+8)*factor || x < 20 || st.Mean[i] < 5 || st.Used[i] < 40 || st.Used[i] < 0.7*float64(s.pairAge/length) || driven || shape < 8 {
 				continue
 			}
 		}
@@ -98,24 +98,29 @@ type shared struct {
 
 func (x *shared) factor() float64 { return max(1, x.Factor) }
 
+// sharedWindows are the windows over which services are measured: the short one sees a campaign begin.
+var sharedWindows = [2]int64{2 * minute, 10 * minute}
+
 func (e *Engine) measureShared() {
-	var ratios []float64
-	e.services.each(func(_ uint64, v *service) {
-		if v.Most >= 20 && !v.Outside {
-			ratios = append(ratios, max(v.Ten.sliding(e.now, 10*minute), v.Ten.N)/v.Most)
+	now := 1.0
+	for i, length := range sharedWindows {
+		ratios := e.ratios[:0]
+		e.services.each(func(_ uint64, v *service) {
+			if v.Most[i] >= 12 && !v.Outside {
+				ratios = append(ratios, v.Win[i].sliding(e.now, length)/v.Most[i])
+			}
+		})
+		e.ratios = ratios
+		if len(ratios) >= 3 {
+			slices.Sort(ratios)
+			now = max(now, ratios[len(ratios)/2])
 		}
-	})
-	if len(ratios) < 3 {
-		e.shared.Factor = 1
-		return
 	}
-	slices.Sort(ratios)
-	now := ratios[len(ratios)/2]
-	// quick up, slowly down: a campaign is not over with one quiet minute
+	// quick up, slowly down: windows of an hour still hold a campaign that is over
 	if now > e.shared.Factor {
 		e.shared.Factor = now
 	} else {
-		elapsed := float64(e.now-e.shared.At) / float64(hour)
+		elapsed := float64(e.now-e.shared.At) / float64(3*hour)
 		e.shared.Factor = now + (e.shared.Factor-now)*math.Exp(-elapsed)
 	}
 	e.shared.At = e.now
