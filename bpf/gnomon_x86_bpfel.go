@@ -45,7 +45,7 @@ type GnomonConn struct {
 	Hello    uint8
 	SeqKnown uint8
 	Ended    uint8
-	Pad      uint8
+	Closed   uint8
 	_        [4]byte
 }
 

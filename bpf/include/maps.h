@@ -64,7 +64,7 @@ struct conn {
 	u8 hello;     /* TLS: bit per direction whose first bytes were sent up */
 	u8 seq_known; /* bit per direction */
 	u8 ended;     /* bit per direction: END was sent up */
-	u8 pad;
+	u8 closed;    /* CLOSED was sent up, and the socket may live on */
 };
 
 /* Connection state in socket storage: freed with its socket, looked up through a per-socket cache. */

@@ -129,6 +129,8 @@ int BPF_PROG(on_state, struct sock *sk, int old, int new)
 		c = conn_of(sk, true);
 		if (!c)
 			return 0;
+		if (c->closed)
+			restart(c); /* of an earlier socket at this address */
 		if (!c->id.conn)
 			c->id.conn = bpf_get_socket_cookie(sk);
 		if (!c->id.role)
@@ -152,18 +154,18 @@ int BPF_PROG(on_state, struct sock *sk, int old, int new)
 		return 0;
 	case TCP_CLOSE:
 		/* A TCP socket may still hold bytes to be read: it ends with tcp_destroy_sock. That hook does not see the
-		 * upper half of an MPTCP connection. */
+		 * upper half of an MPTCP connection, which ends here; what is read after that is not sent up. */
 		if (protocol != IPPROTO_MPTCP)
 			return 0;
 		c = conn_of(sk, false);
-		if (!c)
+		if (!c || c->closed)
 			return 0;
 		parted(c);
-		restart(c);
-		if (by_address) {
-			u64 key = (u64)sk;
-			bpf_map_delete_elem(&by_sock, &key);
-		}
+		if (c->told && !c->covered)
+			mark(c, CLOSED, 0, 0);
+		c->told = 0;
+		c->closed = 1;
+		c->verdict = SILENT;
 	}
 	return 0;
 }
