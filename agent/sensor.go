@@ -14,6 +14,7 @@ type Stats struct {
 	Decoded     uint64
 	TakenOver   uint64
 	Evicted     uint64
+	Unread      uint64            // calls whose bodies were not looked at, the budget being spent
 	Memory      int64             // bytes that the connection tables account for
 	Undecoded   map[string]uint64 // connections by what they seem to speak
 	Bytes       map[string]uint64 // their bytes
@@ -25,6 +26,7 @@ func (p *Pipeline) Stats() Stats {
 	for _, s := range p.shards {
 		f := s.fold.Stats()
 		st.Fold.Add(&f)
+		st.Unread += s.redact.Unread()
 		t := &s.table.Stats
 		st.Open += t.Open.Load()
 		st.Connections += t.Opened.Load()
@@ -62,6 +64,7 @@ func (p *Pipeline) BlindSpots() []event.BlindSpot {
 		{Kind: "conn_budget", Count: st.Evicted, Detail: "connections dropped at the bound of memory"},
 		{Kind: "fold_budget", Count: st.Fold.Coarse, Detail: "calls counted without caller, host and parameters"},
 		{Kind: "fold_budget", Count: st.Fold.Other, Detail: "calls counted without their path"},
+		{Kind: "body_budget", Count: st.Unread, Detail: "calls whose bodies were not looked at for fields and data classes"},
 	} {
 		if s.Count > 0 {
 			spots = append(spots, s)

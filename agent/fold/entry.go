@@ -185,6 +185,9 @@ func (e *entry) measure() int {
 		}
 	}
 	c := &e.call
+	for i := range c.Path {
+		n += 88 + 80*len(c.Path[i].Parts)
+	}
 	n += 72*cap(c.Params) + 16*(cap(c.RequestHeaders)+cap(c.ResponseHeaders)+cap(c.Signs)+cap(c.Operations)) + 40*(cap(c.Data.Request)+cap(c.Data.Response))
 	n += 48*(cap(e.body[0].Fields)+cap(e.body[1].Fields)) + 48*cap(e.sums.Distinct)
 	return n

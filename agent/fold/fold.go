@@ -33,8 +33,10 @@ type Config struct {
 	Samples int
 	// MaxServices bounds the services; calls of further ones count under OtherService. Default 4,096.
 	MaxServices int
-	// MaxKeys bounds the entries of one service, MaxRoutes the paths that are remembered. Defaults 4,096 and 8,192.
-	MaxKeys, MaxRoutes int
+	// MaxKeys bounds the entries of one service. Default 4,096.
+	MaxKeys int
+	// MaxRoutes bounds the paths that are remembered, of all services; at the bound they are learned anew. Default 16,384, about 12 MiB.
+	MaxRoutes int
 	// MaxBytes bounds what all entries take. Default 16 MiB, about 8,000 entries.
 	MaxBytes int
 	// Idle is after how many intervals without a call an entry is dropped. Default 150, 5 minutes.
@@ -59,7 +61,7 @@ func (c Config) withDefaults() Config {
 	set(&c.Samples, 16)
 	set(&c.MaxServices, 4096)
 	set(&c.MaxKeys, 4096)
-	set(&c.MaxRoutes, 8192)
+	set(&c.MaxRoutes, 16384)
 	set(&c.MaxBytes, 16<<20)
 	set(&c.Idle, 150)
 	return c
@@ -86,6 +88,7 @@ type Fold struct {
 	entries  map[uint64]*entry
 	active   []*entry // with calls in this interval, in order of appearance
 	known    known
+	routes   int
 	bytes    int
 	tally    event.Call
 	params   []event.Param
@@ -106,7 +109,7 @@ type Stats struct {
 	Tallies uint64 // that left
 	Coarse  uint64 // calls whose caller, host and parameters were given up for a bound
 	Other   uint64 // calls whose path was given up too
-	Routes  uint64 // times that the remembered paths of a service started over
+	Routes  uint64 // times that the remembered paths were dropped at their bound
 	Entries int64
 	Bytes   int64
 }
@@ -214,8 +217,9 @@ func (f *Fold) service(name string) *service {
 	}
 	if m := f.cfg.Templates.get(name); m != s.matcher {
 		s.matcher = m
+		f.routes -= len(s.routes)
 		clear(s.routes)
-		s.newShared()
+		clear(s.shared)
 	}
 	return s
 }

@@ -79,13 +79,17 @@ func (f *Fold) route(s *service, c *event.Call) *route {
 	if r, ok := s.routes[h]; ok {
 		return r
 	}
-	if len(s.routes) >= f.cfg.MaxRoutes {
-		clear(s.routes)
-		clear(s.shared)
+	if f.routes >= f.cfg.MaxRoutes {
+		for _, o := range f.order {
+			clear(o.routes)
+			clear(o.shared)
+		}
+		f.routes = 0
 		f.stats.routes.Add(1)
 	}
 	r := f.newRoute(s, c, h)
 	s.routes[h] = r
+	f.routes++
 	return r
 }
 

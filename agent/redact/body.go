@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/gnomon-sensor/gnomon/agent/proto"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
@@ -35,7 +36,8 @@ type bodyReader struct {
 
 	second event.Time // whose budget left is
 	left   int
-	passed uint32
+	over   uint32        // calls with a body beyond the budget
+	passed atomic.Uint64 // of them, whose bodies were not read
 
 	touched []int32
 	object  uint32
@@ -152,8 +154,12 @@ func (b *bodyReader) allow(n int, at event.Time) bool {
 		b.left -= n
 		return true
 	}
-	b.passed++
-	return b.passed%sampled == 0
+	b.over++
+	if b.over%sampled == 0 {
+		return true
+	}
+	b.passed.Add(1)
+	return false
 }
 
 // message reads the body of one direction; nil when it has no shape.

@@ -251,3 +251,6 @@ func (r *Redactor) HostName(b string) string {
 	t, _ := r.host([]byte(b))
 	return t
 }
+
+// Unread is how many calls had bodies that were not looked at, the budget being spent. Safe for concurrent use.
+func (r *Redactor) Unread() uint64 { return r.bodies.passed.Load() }
