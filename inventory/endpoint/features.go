@@ -89,23 +89,39 @@ func frac(a, b float64) float64 {
 	return a / b
 }
 
+// flows sums what follows several groups.
+type flows struct {
+	by  map[uint64]uint64
+	sum uint64
+}
+
+func (f *flows) add(fs []flow) {
+	if f.by == nil {
+		f.by = map[uint64]uint64{}
+	}
+	for _, x := range fs {
+		f.by[x.token] += x.calls
+		f.sum += x.calls
+	}
+}
+
 // context is what the features of one place's groups have in common.
 type context struct {
-	flow1, flow2 map[uint64]uint64 // calls by what follows, of all groups
-	sum1, sum2   uint64
-	all          pool
-	clusters     []pool
-	withC1       int // groups that go on
-	withC2       int
-	maxCalls     uint64
-	distinct     float64 // values of the typed groups
-	ownName      tally
-	ownKids      nameStat
-	sigs         map[uint64]int
-	sig          []uint64
-	p            []float64
-	elsewhere    tally // the first pass's answers for the groups' words at other places
-	styles       map[uint16]int
+	next, ends flows   // calls by what follows, of all groups, and by where they end
+	byCluster  []flows // the latter by cluster
+	all        pool
+	clusters   []pool
+	withC1     int // groups that go on
+	withC2     int
+	maxCalls   uint64
+	distinct   float64 // values of the typed groups
+	ownName    tally
+	ownKids    nameStat
+	sigs       map[uint64]int
+	sig        []uint64
+	p          []float64
+	elsewhere  tally // the first pass's answers for the groups' words at other places
+	styles     map[uint16]int
 }
 
 // style is a coarse class of shapes: which flags, which case, digits.
@@ -129,7 +145,7 @@ func (j *judge) prior(g *group) (p float64, own tally) {
 }
 
 func (j *judge) context(groups []group, at *place, nodes []uint32) *context {
-	c := &context{flow1: map[uint64]uint64{}, flow2: map[uint64]uint64{}, sigs: map[uint64]int{}, styles: map[uint16]int{}, sig: make([]uint64, len(groups)), p: make([]float64, len(groups))}
+	c := &context{sigs: map[uint64]int{}, styles: map[uint16]int{}, sig: make([]uint64, len(groups)), p: make([]float64, len(groups))}
 	clear(j.df)
 	clear(j.df2)
 	clear(j.owner)
@@ -153,14 +169,8 @@ func (j *judge) context(groups []group, at *place, nodes []uint32) *context {
 		for _, t := range g.c2 {
 			j.df2[t]++
 		}
-		for _, f := range g.f1 {
-			c.flow1[f.token] += f.calls
-			c.sum1 += f.calls
-		}
-		for _, f := range g.f2 {
-			c.flow2[f.token] += f.calls
-			c.sum2 += f.calls
-		}
+		c.next.add(g.f1)
+		c.ends.add(g.all)
 		for m, n := range g.ended {
 			if n > 0 {
 				sig += mix(uint64(m) + 77)
@@ -228,9 +238,11 @@ func (j *judge) context(groups []group, at *place, nodes []uint32) *context {
 			k = len(c.clusters)
 			at2[r] = k
 			c.clusters = append(c.clusters, pool{})
+			c.byCluster = append(c.byCluster, flows{})
 		}
 		groups[i].cluster = k
 		c.clusters[k].add(&groups[i], c.p[i])
+		c.byCluster[k].add(groups[i].all)
 	}
 	for _, n := range nodes {
 		for k := j.l.nodes[n].child; k != 0; k = j.l.nodes[k].next {
@@ -254,41 +266,56 @@ const anyStyle = 1<<16 - 1
 
 // homogeneity compares what follows one group with what follows the others together. Values of one parameter go on
 // alike: missing is how many of the group's calls should have gone where none went, extra how many of the others' calls
-// should have gone where only the group's go, cosine the likeness of the two flows; -1 when there is nothing to compare.
-func homogeneity(own []flow, all map[uint64]uint64, total uint64) (missing, extra, cosine float64) {
+// should have gone where only the group's go, cosine the likeness of the two flows, z how many standard deviations a G
+// test of "both are shares of one distribution" is off, places how many places both go to; -1 when there is nothing to
+// compare.
+func homogeneity(own []flow, all *flows) (missing, extra, cosine, z, places float64) {
 	var n uint64
 	for _, f := range own {
 		n += f.calls
 	}
-	rest := float64(total - n)
+	rest := float64(all.sum - n)
 	if n == 0 || rest == 0 {
-		return -1, -1, -1
+		return -1, -1, -1, -99, -1
 	}
-	var dot, a, b float64
+	var dot, a, b, g float64
+	mine, theirs := float64(n)/(float64(n)+rest), rest/(float64(n)+rest)
 	covered := uint64(0)
 	for _, f := range own {
-		o := all[f.token] - f.calls
+		v := all.by[f.token]
+		o := v - f.calls
 		covered += o
 		if o == 0 {
 			extra += float64(f.calls) / float64(n) * rest
+		} else {
+			places++
+			g += float64(o) * math.Log(float64(o)/(float64(v)*theirs))
 		}
+		g += float64(f.calls) * math.Log(float64(f.calls)/(float64(v)*mine))
 		dot += float64(f.calls) * float64(o)
 		a += float64(f.calls) * float64(f.calls)
+		b += float64(o) * float64(o)
 	}
-	for _, v := range all {
-		b += float64(v) * float64(v)
+	// where only the others go
+	uncovered := rest - float64(covered)
+	g += uncovered * math.Log(1/theirs)
+	var squares float64
+	for _, v := range all.by {
+		squares += float64(v) * float64(v)
 	}
-	// the others' vector is all less own
 	for _, f := range own {
-		v := float64(all[f.token])
-		o := v - float64(f.calls)
-		b += o*o - v*v
+		v := float64(all.by[f.token])
+		squares -= v * v
 	}
-	missing = float64(n) * (rest - float64(covered)) / rest
+	b += squares
+	missing = float64(n) * uncovered / rest
 	if a > 0 && b > 0 {
 		cosine = dot / math.Sqrt(a*b)
 	}
-	return missing, extra, cosine
+	if df := float64(len(all.by) - 1); df > 0 {
+		z = (2*g - df) / math.Sqrt(2*df)
+	}
+	return missing, extra, cosine, z, places
 }
 
 // overlap says how alike g's continuation is to its siblings': the share of siblings that have one of its words, the
@@ -384,10 +411,11 @@ func (j *judge) features(x []float32, i int, groups []group, at *place, c *conte
 	}
 	add(lg(ok), frac(float64(ns.typed-c.ownKids.typed), ok), frac(float64(ns.listed-c.ownKids.listed), ok))
 	// 102: whether what follows is shared out alike
-	o1, e1, s1 := homogeneity(g.f1, c.flow1, c.sum1)
-	o2, e2, s2 := homogeneity(g.f2, c.flow2, c.sum2)
-	add(lg(max(o1, 0)), lg(max(e1, 0)), s1, lg(max(o2, 0)), lg(max(e2, 0)), s2, frac(o1, n), frac(o2, n))
-	// 110: the pieces of it
+	o1, e1, s1, z1, _ := homogeneity(g.f1, &c.next)
+	o2, e2, s2, z2, p2 := homogeneity(g.all, &c.ends)
+	o3, e3, s3, z3, p3 := homogeneity(g.all, &c.byCluster[g.cluster])
+	add(lg(max(o1, 0)), lg(max(e1, 0)), s1, z1, lg(max(o2, 0)), lg(max(e2, 0)), s2, z2, p2, frac(o2, n), lg(max(o3, 0)), lg(max(e3, 0)), s3, z3, p3, frac(o3, n), lg(float64(len(g.all))))
+	// 119: the pieces of it
 	stem, last := s, s
 	if k := len(g.parts); k > 0 {
 		stem, last = &g.parts[0].Shape, &g.parts[k-1].Shape
@@ -402,12 +430,12 @@ func (j *judge) features(x []float32, i int, groups []group, at *place, c *conte
 	if !j.second {
 		return x
 	}
-	// 115: what the first pass said
+	// 124: what the first pass said
 	p, own := j.prior(g)
 	te, tn := j.tokP[g.token].without(own)
 	ne, nn := j.nameP[j.names1(at)].without(c.ownName)
 	add(p, te, lg(tn), ne, lg(nn), frac(rest.p, rest.n), frac(rest.p-rest.typed, others), a.pmin, a.pmax, frac(k.p, k.n), frac(k.p-k.typed, words1))
-	// 126: what it says of what follows, and where the same values stand
+	// 135: what it says of what follows, and where the same values stand
 	var sum, cnt float64
 	for _, nd := range g.nodes {
 		for ch := j.l.nodes[nd].child; ch != 0; ch = j.l.nodes[ch].next {
@@ -421,7 +449,7 @@ func (j *judge) features(x []float32, i int, groups []group, at *place, c *conte
 		vs, vn = vs-te, vn-1
 	}
 	add(frac(vs, vn), frac(vn, others))
-	// 130: words of its style in the service
+	// 139: words of its style in the service
 	st, sn := j.styleP[style(g)].without(tally{p, 1})
 	any, _ := j.styleP[anyStyle].without(tally{p, 1})
 	add(st, lg(sn), any)

@@ -28,7 +28,8 @@ type group struct {
 	ended   end    // of those that end here
 	ends    uint64 // their sum
 	c1, c2  []uint64
-	f1, f2  []flow // what follows with how many calls, sorted by token: words and typed segments, and ends by method
+	f1      []flow // what follows with how many calls, sorted by token: words and typed segments, and ends by method
+	all     []flow // the same of all that follows to the end, by hash
 	typed1  bool   // a typed segment follows
 	kids    int    // nodes that follow
 	below   int    // how deep it goes on
@@ -324,27 +325,19 @@ func (j *judge) groups(nodes []uint32) []group {
 				if len(g.f1) < 8*maxConts {
 					g.f1 = append(g.f1, flow{t, j.through[c]})
 				}
-				if len(g.f2) < 8*maxConts {
-					if e := j.l.nodes[c].end; e != 0 {
-						for m, n := range j.l.ends[e] {
-							if n > 0 {
-								g.f2 = append(g.f2, flow{mix(t) ^ uint64(m), n})
-							}
-						}
-					}
-					for d := j.l.nodes[c].child; d != 0; d = j.l.nodes[d].next {
-						u, typed := j.cont(d)
-						if typed {
-							u = typedFlow
-						} else {
-							g.c2 = append(g.c2, u)
-						}
-						g.f2 = append(g.f2, flow{mix(t) ^ u, j.through[d]})
+				for d := j.l.nodes[c].child; d != 0 && len(g.c2) < 8*maxConts; d = j.l.nodes[d].next {
+					if u, typed := j.cont(d); !typed {
+						g.c2 = append(g.c2, u)
 					}
 				}
 			}
+			g.all = j.suffixes(g.all, n, 0)
 		}
-		g.f1, g.f2 = flatten(g.f1), flatten(g.f2)
+		if g.kind == event.KindFile && len(g.parts) == 2 && format(&g.parts[1]) {
+			// reviews.json is to be judged as reviews is
+			g.kind, g.shape = event.KindWord, g.parts[0].Shape
+		}
+		g.f1, g.all = flatten(g.f1), flatten(g.all)
 		for _, f := range g.f1 {
 			if f.token > typedFlow {
 				g.c1 = append(g.c1, f.token)
@@ -356,6 +349,29 @@ func (j *judge) groups(nodes []uint32) []group {
 		gs = append(gs, g)
 	}
 	return gs
+}
+
+// suffixes appends how many calls end where under node i, and with which method; typed segments are alike.
+func (j *judge) suffixes(fs []flow, i uint32, h uint64) []flow {
+	if len(fs) >= 16*maxConts {
+		return fs
+	}
+	nd := &j.l.nodes[i]
+	if nd.end != 0 {
+		for m, n := range j.l.ends[nd.end] {
+			if n > 0 {
+				fs = append(fs, flow{mix(h ^ uint64(m)), n})
+			}
+		}
+	}
+	for c := nd.child; c != 0; c = j.l.nodes[c].next {
+		t, typed := j.cont(c)
+		if typed {
+			t = typedFlow
+		}
+		fs = j.suffixes(fs, c, mix(h^t))
+	}
+	return fs
 }
 
 // cont is what node c is as a continuation: its token, or typed. In the second pass what the first judged a parameter

@@ -126,6 +126,6 @@ func parseModel(b []byte) (*model, error) {
 
 // How many features the passes have.
 const (
-	numFirst  = 115
-	numSecond = 135
+	numFirst  = 124
+	numSecond = 144
 )

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/gnomon-sensor/gnomon/inventory/event"
+	"github.com/gnomon-sensor/gnomon/inventory/event/words"
 )
 
 // A slot is what one parameter segment of a template stands for: values that are free ({id}), or that follow a pattern
@@ -45,7 +46,7 @@ func slots(groups []group) []slot {
 				out = append(out, slot{pieces: []slotPiece{{sep: h.Sep, token: h.Token, text: h.Text, literal: true, kinds: 1 << h.Kind}, {sep: g.parts[1].Sep, rest: true, kinds: 1 << event.KindWord}}})
 			}
 			out[k].groups = append(out[k].groups, g)
-		case len(g.parts) > 0:
+		case len(g.parts) > 0 && g.kind != event.KindHost:
 			parted = append(parted, g)
 		default:
 			free.groups = append(free.groups, g)
@@ -76,6 +77,13 @@ func slots(groups []group) []slot {
 	}
 	return out
 }
+
+// format says whether p is an extension that names the form of an answer, not the type of a file.
+func format(p *event.Part) bool {
+	return p.Sep == "." && (p.Shape.Word == jsonWord || p.Shape.Word == xmlWord) && p.Shape.Word != 0
+}
+
+var jsonWord, xmlWord = words.Index([]byte("json")), words.Index([]byte("xml"))
 
 // extended finds {id}.{name}: an id, a dot, and words that vary.
 func extended(gs []*group) (*slot, []*group) {
@@ -114,7 +122,7 @@ func headed(groups []group) {
 	heads := map[uint64]*head{}
 	for i := range groups {
 		g := &groups[i]
-		if !Learnable(g.kind) || len(g.parts) < 2 || g.parts[0].Sep != "" || g.parts[1].Sep != "." || g.parts[0].Shape.Word == 0 || g.kind == event.KindFile {
+		if !Learnable(g.kind) || len(g.parts) < 2 || g.parts[0].Sep != "" || g.parts[1].Sep != "." || g.kind == event.KindFile {
 			continue
 		}
 		h := heads[g.parts[0].Token]
@@ -131,14 +139,23 @@ func headed(groups []group) {
 		}
 		h.tails[g.parts[1].Token] = struct{}{}
 	}
-	several := 0
+	// What proves the pattern are API words with three values or more; the other heads follow if they have the same values.
+	values := map[uint64]struct{}{}
 	for _, h := range heads {
-		if len(h.tails) >= 3 && h.listed*4 <= len(h.groups) {
-			several++
+		if h.groups[0].parts[0].Shape.Word != 0 && len(h.tails) >= 3 && h.listed*4 <= len(h.groups) {
+			for t := range h.tails {
+				values[t] = struct{}{}
+			}
 		}
 	}
 	for _, h := range heads {
-		if several > 0 && h.listed*4 <= len(h.groups) && (len(h.tails) >= 3 || several >= 2) {
+		known := 0
+		for t := range h.tails {
+			if _, ok := values[t]; ok {
+				known++
+			}
+		}
+		if known > 0 && 2*known >= len(h.tails) {
 			for _, g := range h.groups {
 				g.headed = true
 			}
@@ -215,7 +232,7 @@ func patterns(gs []*group, calls uint64) []slot {
 		// report-{date}.pdf
 	case typed == 0 && !plain && whole && len(gs) > 1:
 		// {from}..{to}
-	case typed == 0 && len(gs) > 2 && whole && pieces[len(pieces)-1].literal && gs[0].kind == event.KindFile:
+	case typed == 0 && len(gs) > 1 && len(parts) == 2 && pieces[1].literal && format(&parts[1]):
 		// {name}.json
 	default:
 		return nil

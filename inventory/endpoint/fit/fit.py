@@ -3,7 +3,7 @@
 
 usage: fit.py 1|2 MODEL.bin ROWS...
 
-ROWS are what cmd/endpointfit writes. Needs lightgbm 4 and numpy; nothing of either is needed at run time.
+ROWS are what cmd/endpointfit writes; ROWS@N counts N times. Needs lightgbm 4 and numpy; nothing of either is needed at run time.
 """
 import struct, sys
 import lightgbm as lgb
@@ -19,7 +19,7 @@ def rows(file):
         return np.fromfile(f, dtype="<f4").reshape(-1, cols)
 
 
-def weights(svc, calls):
+def weights(svc):
     """Every service counts by the root of its size: scores are means over services, and small ones are noisy."""
     _, inv, cnt = np.unique(svc, return_inverse=True, return_counts=True)
     w = 1 / np.sqrt(cnt[inv])
@@ -70,14 +70,16 @@ def passes(b):
 
 def main():
     which, model = int(sys.argv[1]), sys.argv[2]
-    sets = [rows(f) for f in sys.argv[3:]]
-    for i, r in enumerate(sets):
-        r[:, 2] += 1e5 * i  # services of different files are different
-    r = np.concatenate(sets)
-    y, calls, svc, x = r[:, 0], r[:, 1], r[:, 2], r[:, 3:].copy()
+    sets, w = [], []
+    for f in sys.argv[3:]:
+        file, _, times = f.partition("@")
+        sets.append(rows(file))
+        w.append(weights(sets[-1][:, 2]) * float(times or 1))
+    r, w = np.concatenate(sets), np.concatenate(w)
+    y, x = r[:, 0], r[:, 3:].copy()
     params = dict(objective="binary", learning_rate=0.06, num_leaves=31, min_data_in_leaf=150, feature_fraction=0.3, bagging_fraction=0.7, bagging_freq=1,
                   lambda_l2=5.0, max_bin=127, num_threads=1, verbosity=-1, seed=7, deterministic=True, force_row_wise=True)
-    b = lgb.train(params, lgb.Dataset(x, y, weight=weights(svc, calls)), TREES)
+    b = lgb.train(params, lgb.Dataset(x, y, weight=w), TREES)
     p = b.predict(x)
     print(f"pass {which}: {len(y)} rows, {y.mean():.3f} parameters, error on them {np.mean((p > 0.5) != y):.4f}", file=sys.stderr)
     imp = b.feature_importance("gain")
