@@ -38,8 +38,8 @@ func ex(line string, headers []string, body string, resType, resBody string) *pr
 	return x
 }
 
-func clear_() *Redactor { return New(Config{Key: [32]byte{7}, Names: NamesClear, BodyBytes: 1 << 40}) }
-func late() *Redactor   { return New(Config{Key: [32]byte{7}, BodyBytes: 1 << 40}) }
+func newClear() *Redactor { return New(Config{Key: [32]byte{7}, Names: NamesClear, BodyBytes: 1 << 40}) }
+func newLate() *Redactor   { return New(Config{Key: [32]byte{7}, BodyBytes: 1 << 40}) }
 
 func call(r *Redactor, x *proto.Exchange) event.Call {
 	var c event.Call
@@ -62,7 +62,7 @@ func jwt(header, claims string) string {
 }
 
 func TestParametersAreNamesKindsAndKeyedHashes(t *testing.T) {
-	c := call(clear_(), ex("GET /v1/orders?page=2&sort=asc&q=blue%20lamp&id=9b2f2c50-7d0a-7b4e-8a31-1f0c5d2e4b6a&empty=&filter[state]=open&a@b.example=1",
+	c := call(newClear(), ex("GET /v1/orders?page=2&sort=asc&q=blue%20lamp&id=9b2f2c50-7d0a-7b4e-8a31-1f0c5d2e4b6a&empty=&filter[state]=open&a@b.example=1",
 		[]string{"Cookie: theme=dark; lang=en", "X-Tenant-Id: 42"}, "", "", ""))
 	var got []string
 	for _, p := range c.Params {
@@ -77,7 +77,7 @@ func TestParametersAreNamesKindsAndKeyedHashes(t *testing.T) {
 }
 
 func TestAHashIsTheSameForTheSameValueOfTheSameParameterOfOneService(t *testing.T) {
-	r := clear_()
+	r := newClear()
 	hash := func(service, target string) string {
 		var c event.Call
 		c.Service = service
@@ -130,11 +130,11 @@ func TestHowACallerSaysWhoItIs(t *testing.T) {
 		{"client with Basic", "POST /token", []string{"Content-Type: application/x-www-form-urlencoded", "Authorization: Basic " + basic}, "grant_type=client_credentials", event.AuthOAuth2Client, true},
 	} {
 		x := ex(k.target, k.headers, k.body, "", "")
-		c := call(clear_(), x)
+		c := call(newClear(), x)
 		require.Equal(t, k.want, c.Auth.Kind, k.name)
 		require.Equal(t, k.cred, c.Auth.Credential != "", k.name)
 	}
-	c := call(clear_(), ex("GET /", []string{"Authorization: Bearer " + token}, "", "", ""))
+	c := call(newClear(), ex("GET /", []string{"Authorization: Bearer " + token}, "", "", ""))
 	require.Equal(t, "https://id.example/realms/main", c.Auth.Issuer)
 	require.Equal(t, "orders", c.Auth.Audience)
 	require.Equal(t, []string{"orders:read", "openid"}, c.Auth.Scopes)
@@ -146,19 +146,19 @@ func TestHowACallerSaysWhoItIs(t *testing.T) {
 	mtls := testConn
 	mtls.TLS = &event.TLSFacts{ClientCert: true}
 	var m event.Call
-	clear_().Call(&m, &mtls, ex("GET /", nil, "", "", ""))
+	newClear().Call(&m, &mtls, ex("GET /", nil, "", "", ""))
 	require.Equal(t, event.AuthMTLS, m.Auth.Kind)
 }
 
 func TestAnUnsignedTokenIsNamedSo(t *testing.T) {
 	for alg, want := range map[string]string{"none": "none", "NoNe": "none", "HS256": "HS256", "alice@example.org": "other"} {
-		c := call(clear_(), ex("GET /", []string{"Authorization: Bearer " + jwt(`{"alg":"`+alg+`"}`, `{"sub":"1234567890"}`)}, "", "", ""))
+		c := call(newClear(), ex("GET /", []string{"Authorization: Bearer " + jwt(`{"alg":"`+alg+`"}`, `{"sub":"1234567890"}`)}, "", "", ""))
 		require.Equal(t, want, c.Auth.Algorithm)
 	}
 }
 
 func TestBodiesAreShapesAndClasses(t *testing.T) {
-	c := call(clear_(), ex("POST /people", []string{"Content-Type: application/json"},
+	c := call(newClear(), ex("POST /people", []string{"Content-Type: application/json"},
 		`{"name":"Ann","age":41,"tags":["a","b"],"address":{"street":"1 High St","zip":"90210"},"cards":[{"number":"4111 1111 1111 1111","cvv":"123"},{"number":"5500005555555559"}],"ok":true,"none":null,"rate":1.5}`,
 		"application/json", `{"items":[{"contact":"a@example.org","iban":"GB82 WEST 1234 5698 7654 32"},{"contact":"b@example.org"}],"ip":"203.0.113.9","note":"mail c@example.org today"}`))
 	var fields []string
@@ -178,7 +178,7 @@ func TestBodiesAreShapesAndClasses(t *testing.T) {
 func TestABodyThatIsCutSaysSoAndPromisesNothing(t *testing.T) {
 	x := ex("POST /x", []string{"Content-Type: application/json"}, `{"a":1,"b":{"c":2,"d":"unfini`, "", "")
 	x.Req.Bytes = 5000
-	b := call(clear_(), x).RequestBody
+	b := call(newClear(), x).RequestBody
 	require.EqualValues(t, 1, b.CutOff)
 	require.EqualValues(t, 0, b.Find("$.a").N, "the object did not end")
 	require.EqualValues(t, 0, b.Find("$").Objects)
@@ -219,7 +219,7 @@ func TestCompressedBodiesAreReadAsFarAsTheyAreThere(t *testing.T) {
 	}
 }
 
-var shared = clear_()
+var shared = newClear()
 
 func TestClassesOfData(t *testing.T) {
 	for _, k := range []struct{ field, value, want string }{
@@ -239,7 +239,7 @@ func TestClassesOfData(t *testing.T) {
 		{"x", `"` + jwt(`{"alg":"HS256"}`, `{"sub":"1"}`) + `"`, "jwt"},
 		{"taxId", `"12/345/67890"`, "national_id"}, {"id", `"12345678901"`, ""},
 	} {
-		c := call(clear_(), ex("GET /x", nil, "", "application/json", `{"`+k.field+`":`+k.value+`}`))
+		c := call(newClear(), ex("GET /x", nil, "", "application/json", `{"`+k.field+`":`+k.value+`}`))
 		got := ""
 		for _, d := range c.Data.Response {
 			got += d.Class
@@ -264,25 +264,25 @@ func TestHostileContentIsSeenBeforeItIsRedacted(t *testing.T) {
 		"nul":       {"/a?f=shell.php%00.png"},
 	} {
 		for _, a := range attacks {
-			require.Contains(t, call(clear_(), ex("GET "+a, nil, "", "", "")).Signs, want, a)
+			require.Contains(t, call(newClear(), ex("GET "+a, nil, "", "", "")).Signs, want, a)
 		}
 	}
 	for _, h := range []string{"User-Agent: ${jndi:ldap://evil/a}", "X-Api-Version: ${jndi:ldap://evil/a}", "Referer: ${jndi:rmi://x}"} {
-		require.Equal(t, []string{"log4shell"}, call(clear_(), ex("GET /", []string{h}, "", "", "")).Signs, h)
+		require.Equal(t, []string{"log4shell"}, call(newClear(), ex("GET /", []string{h}, "", "", "")).Signs, h)
 	}
-	require.Contains(t, call(clear_(), ex("POST /login", []string{"Content-Type: application/json"}, `{"user":{"$ne":null},"password":{"$gt":""}}`, "", "")).Signs, "nosql")
-	require.Contains(t, call(clear_(), ex("POST /x", []string{"Content-Type: application/xml"}, `<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]>`, "", "")).Signs, "xxe")
-	require.Contains(t, call(clear_(), ex("POST /x", []string{"Content-Type: application/x-www-form-urlencoded"}, `name=%27+OR+1%3D1--`, "", "")).Signs, "sqli")
+	require.Contains(t, call(newClear(), ex("POST /login", []string{"Content-Type: application/json"}, `{"user":{"$ne":null},"password":{"$gt":""}}`, "", "")).Signs, "nosql")
+	require.Contains(t, call(newClear(), ex("POST /x", []string{"Content-Type: application/xml"}, `<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]>`, "", "")).Signs, "xxe")
+	require.Contains(t, call(newClear(), ex("POST /x", []string{"Content-Type: application/x-www-form-urlencoded"}, `name=%27+OR+1%3D1--`, "", "")).Signs, "sqli")
 }
 
 func TestHonestTrafficHasNoSigns(t *testing.T) {
 	for _, target := range []string{"/search?q=O'Brien", "/search?q=rock+'n'+roll", "/a?q=select+a+union+member", "/a?redirect=https://example.org/a?b=c", "/a?filter=name+eq+'x'+and+age+gt+3",
 		"/a?json={\"a\":1}", "/a?time=10:30;zone=utc", "/a?fields=items(id,name)", "/a?q=a+or+b", "/a?q=price<5", "/a?price=$12", "/a?x=cat%20and%20dog", "/a?expr={id}", "/a?list=a|b|c",
 		"/a?q=C%2B%2B", "/a?tag=#1", "/a?q=order+by+phone", "/a?v=1..2", "/a?s=tom%26jerry", "/a?q=\"exact+phrase\"", "/wiki/R&D", "/a?callback=jQuery123_456"} {
-		require.Empty(t, call(clear_(), ex("GET "+target, []string{"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36",
+		require.Empty(t, call(newClear(), ex("GET "+target, []string{"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36",
 			"Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}, "", "", "")).Signs, target)
 	}
-	require.Empty(t, call(clear_(), ex("POST /x", []string{"Content-Type: application/json"}, `{"text":"Tom's cat & dog; it's <b>fine</b> -- really, 1 = 1 or so","price":"$5","sql":"order"}`, "", "")).Signs)
+	require.Empty(t, call(newClear(), ex("POST /x", []string{"Content-Type: application/json"}, `{"text":"Tom's cat & dog; it's <b>fine</b> -- really, 1 = 1 or so","price":"$5","sql":"order"}`, "", "")).Signs)
 }
 
 // typed are values that may never be told; wordy ones read like a word, so that as a name they are one.
@@ -292,8 +292,8 @@ var (
 	wordyValues = []string{"hunter2Zq!", "AKIAZQFODNN7EXAMPLE", "Zq Wolfe 4111 1111", "Zq.Wolfe"}
 )
 
-// names are the places where a word may leave as text where nothing leaves the machine.
-var names_ = map[string]bool{"path": true, "path raw": true, "absolute": true, "no path": true, "bad escape": true, "query key": true, "header name": true, "cookie": true, "json key": true, "json broken": true,
+// namePlaces are the places where a word may leave as text where nothing leaves the machine.
+var namePlaces = map[string]bool{"path": true, "path raw": true, "absolute": true, "no path": true, "bad escape": true, "query key": true, "header name": true, "cookie": true, "json key": true, "json broken": true,
 	"form": true, "host": true, "host bare": true, "connect": true, "method": true, "jwt": true, "jwt url": true, "set-cookie": true, "user info": true}
 
 func TestNothingUnredactedLeaves(t *testing.T) {
@@ -401,10 +401,10 @@ func TestNothingUnredactedLeaves(t *testing.T) {
 			return x
 		},
 	}
-	for policy, r := range map[string]*Redactor{"clear": clear_(), "late": late()} {
+	for policy, r := range map[string]*Redactor{"clear": newClear(), "late": newLate()} {
 		for place, make := range places {
 			values := typedValues
-			if policy == "late" || !names_[place] {
+			if policy == "late" || !namePlaces[place] {
 				values = append(values[:len(values):len(values)], wordyValues...)
 			}
 			for _, v := range values {
@@ -428,7 +428,7 @@ func TestLateNamesLeaveOnlyWhenListedOrRevealed(t *testing.T) {
 	x := func() *proto.Exchange {
 		return ex("GET /users/zorbl?zorbl=1&page=2", []string{"X-Zorbl: 1"}, `{"zorbl":1,"name":"x"}`, "application/json", `{"zorbl":2}`)
 	}
-	r := late()
+	r := newLate()
 	c := call(r, x())
 	require.NotContains(t, said(t, &c), "zorbl")
 	require.Contains(t, said(t, &c), `"page"`)
@@ -445,12 +445,12 @@ func TestHostsAreValidatedLoweredAndWithoutPort(t *testing.T) {
 		"x.y:99999999": "", "évil.example": "", "a..b": "", strings.Repeat("a", 64) + ".example": "", "localhost": "localhost", "api-2.prod.eu-west-1.example.com": "api-2.prod.eu-west-1.example.com"} {
 		x := ex("GET /", nil, "", "", "")
 		x.Host = []byte(in)
-		require.Equal(t, want, call(clear_(), x).Host, in)
+		require.Equal(t, want, call(newClear(), x).Host, in)
 	}
 }
 
 func TestTheFormsOfRequestTargets(t *testing.T) { // RFC 9112 section 3.2
-	r := clear_()
+	r := newClear()
 	require.Equal(t, "*", call(r, ex("OPTIONS *", nil, "", "", "")).Template)
 	require.Equal(t, "shop.example:443", call(r, ex("CONNECT shop.example:443", nil, "", "", "")).Template)
 	require.Equal(t, "/", call(r, ex("GET http://shop.example", nil, "", "", "")).Template)
@@ -469,7 +469,7 @@ func hot() *proto.Exchange {
 }
 
 func TestAKnownCallCostsNoAllocation(t *testing.T) {
-	r, x := clear_(), hot()
+	r, x := newClear(), hot()
 	r.cfg.BodyBytes = 1 << 40
 	var c event.Call
 	one := func() {
@@ -483,8 +483,8 @@ func TestAKnownCallCostsNoAllocation(t *testing.T) {
 }
 
 func TestTheSameExchangeGivesTheSameCallWhateverCameBefore(t *testing.T) {
-	fresh := call(clear_(), hot())
-	r := clear_()
+	fresh := call(newClear(), hot())
+	r := newClear()
 	for i := range 20_000 {
 		call(r, ex(fmt.Sprintf("GET /a%d/%d?k%d=%d", i, i, i%500, i), []string{fmt.Sprintf("X-H%d: %d", i%300, i)}, fmt.Sprintf(`{"f%d":%d}`, i, i), "", ""))
 	}
@@ -495,7 +495,7 @@ func TestTheSameExchangeGivesTheSameCallWhateverCameBefore(t *testing.T) {
 }
 
 func BenchmarkCall(b *testing.B) {
-	r := clear_()
+	r := newClear()
 	for name, x := range map[string]*proto.Exchange{"same": hot()} {
 		for _, budget := range []int{1, 1 << 40} {
 			r.cfg.BodyBytes = budget
@@ -533,7 +533,7 @@ func FuzzNothingPanicsOrLeaks(f *testing.F) {
 	f.Add([]byte("X"), []byte("http://u:p@h/x;y=z#f"), []byte("Signature keyId=\"a\""), []byte(`[[[{"a":[1,{"b":"\u0041\\"`), []byte("text/json"), []byte("x:1"))
 	f.Fuzz(func(t *testing.T, method, target, auth, body, media, host []byte) {
 		const mark = "7q9Zk3Xw8Vb2Nm5Tj1Lp6Rd4" // a value that reads like nothing but a secret
-		r := clear_()
+		r := newClear()
 		x := &proto.Exchange{Method: method, Target: append(append([]byte(nil), target...), "?v="+mark...), Host: host, Start: at, Status: 200}
 		x.Req.Fields = []proto.Field{{Name: []byte("Authorization"), Value: append(auth, mark...)}, {Name: []byte("Content-Type"), Value: media}, {Name: []byte("Cookie"), Value: append([]byte("a="+mark+";"), auth...)}}
 		x.Req.Body, x.Req.Bytes = body, int64(len(body))
