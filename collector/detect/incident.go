@@ -30,18 +30,18 @@ type evidence struct {
 
 // incident is what is told under one uid.
 type incident struct {
-	Name     string
-	Kind     string
-	Also     []string
-	Opened   event.Time
-	First    event.Time
-	Last     event.Time
-	Calls    float64
-	Updates  uint32
-	IDs      [8]string
-	At       uint8
-	Info     bool
-	Endpoint uint64 // where it was last told of
+	Name              string
+	Kind              string
+	Also              []string
+	Opened            event.Time
+	First             event.Time
+	Last              event.Time
+	Calls             float64
+	Updates           uint32
+	IDs               [8]string
+	At                uint8
+	Info              bool
+	Service, Endpoint uint64 // where it was last told of
 }
 
 // weight orders kinds that one caller's deeds show at the same time: the more telling one names the incident. A scanner
@@ -91,14 +91,19 @@ func (e *Engine) raise(s *sight, ev evidence) {
 	}
 	if open {
 		e.grow(in, s)
-		if weight[ev.kind] <= weight[in.Kind] || slices.Contains(in.Also, ev.kind) || in.Updates >= 2 {
+		// what a workload does elsewhere besides is no consequence of what is known: the incident grew
+		besides := p.Workload && in.Endpoint != s.epKey && ev.kind != in.Kind && ev.kind != "error_burst"
+		if weight[ev.kind] <= weight[in.Kind] && !besides || slices.Contains(in.Also, ev.kind) || in.Updates >= 2 {
 			if ev.kind != in.Kind && !slices.Contains(in.Also, ev.kind) && len(in.Also) < 8 {
 				in.Also = append(in.Also, ev.kind)
 			}
 			return
 		}
-		in.Also = append(in.Also, in.Kind)
+		if in.Kind != ev.kind {
+			in.Also = append(in.Also, in.Kind)
+		}
 		in.Kind = ev.kind
+		in.Endpoint = s.epKey
 		in.Updates++
 		e.tell(s, in, &ev)
 		return
@@ -112,7 +117,7 @@ func (e *Engine) raise(s *sight, ev evidence) {
 	if ev.first > 0 && ev.first < s.t {
 		first = ev.first
 	}
-	*in = incident{Name: strings.Clone(ev.keyName), Kind: ev.kind, Opened: s.t, First: first, Endpoint: s.epKey}
+	*in = incident{Name: strings.Clone(ev.keyName), Kind: ev.kind, Opened: s.t, First: first, Service: s.svcKey, Endpoint: s.epKey}
 	e.counts.Incidents++
 	e.grow(in, s)
 	e.tell(s, in, &ev)
@@ -217,19 +222,21 @@ func (e *Engine) tellNew(p *pending, w *workload, services int) {
 	if in != nil && int64(e.now-in.Last) < int64(e.cfg.Quiet) {
 		in.Last = e.now
 		in.Calls += p.N
-		if weight[p.Kind] <= weight[in.Kind] || in.Updates >= 2 {
+		if p.Kind == in.Kind && p.Service == in.Service && p.Endpoint == in.Endpoint || int64(p.First-in.First) < 30*minute && weight[p.Kind] <= weight[in.Kind] || in.Updates >= 2 {
 			if p.Kind != in.Kind && !slices.Contains(in.Also, p.Kind) {
 				in.Also = append(in.Also, p.Kind)
 			}
 			return
 		}
-		in.Also = append(in.Also, in.Kind)
-		in.Kind = p.Kind
+		if p.Kind != in.Kind {
+			in.Also = append(in.Also, in.Kind)
+		}
+		in.Kind, in.Service, in.Endpoint = p.Kind, p.Service, p.Endpoint
 		in.Updates++
 		update = in.Updates
 	} else {
 		in, _ = e.incidents.put(key)
-		*in = incident{Name: w.Name, Kind: p.Kind, Opened: e.now, First: p.First, Last: e.now, Calls: p.N, Endpoint: p.Endpoint}
+		*in = incident{Name: w.Name, Kind: p.Kind, Opened: e.now, First: p.First, Last: e.now, Calls: p.N, Service: p.Service, Endpoint: p.Endpoint}
 		in.IDs[0], in.At = p.Call, 1
 		e.counts.Incidents++
 	}

@@ -34,7 +34,7 @@ func (size) observe(e *Engine, s *sight) {
 	x := math.Log1p(float64(c.ResponseBytes) / s.n)
 	y := math.Log1p(float64(c.RequestBytes) / s.n)
 	suspect := e.suspected(s.p)
-	judge := e.warm(ep.First) && ep.Response.N >= 40 && !(s.p.Workload && s.w.Served > 0 && s.w.Relayed > 0 && !ep.leadsToModel())
+	judge := e.warm(ep.First) && ep.Response.N >= 40 && !(s.p.Workload && s.w.Served > 0 && s.w.Relayed > 0)
 	odd := false
 	if judge {
 		if int64(s.t-st.Last) > 6*hour {
