@@ -14,7 +14,8 @@
 //     look for the next start line that is followed by a field line. Bytes passed over are counted (proto.Unused).
 //   - Responses answer requests in order. When responses were lost, the next one answers the newest request if the client
 //     waits for its responses. If it pipelines, all that are under way leave without a status, and pairing begins anew
-//     once the connection was quiet, or requests and responses came in turn for a while.
+//     with the next batch if the client sends batches, or once the connection was quiet, or requests and responses came
+//     in turn for a while.
 package http1
 
 import (

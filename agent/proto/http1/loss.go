@@ -50,6 +50,7 @@ func (p *parser) resync(d proto.Dir, h *half, b []byte, at event.Time) (n int, w
 //   - With more, or when the client is known not to wait, it cannot be known.
 func (p *parser) skipLost(h *half, at event.Time) {
 	c := p.first
+	p.overlap = false
 	if c == nil || c.resDone {
 		return
 	}

@@ -85,8 +85,8 @@ func TestLossSeldomPairsARequestWithAnothersResponse(t *testing.T) {
 		right, wrong   float64 // at least, at most: of the requests that were seen, in percent
 	}{
 		{1, 1, 98, 0}, {1, 10, 80, 0.5}, {1, 40, 30, 5},
-		{2, 1, 70, 0}, {2, 10, 15, 1}, {2, 40, 5, 5},
-		{8, 1, 60, 0}, {8, 10, 5, 0.5}, {8, 40, 0, 1},
+		{2, 1, 90, 0.05}, {2, 10, 45, 1}, {2, 40, 10, 3},
+		{8, 1, 70, 0}, {8, 10, 12, 0.5}, {8, 40, 2, 1},
 	} {
 		t.Run(fmt.Sprintf("%d under way, %d%% lost", v.depth, v.percent), func(t *testing.T) {
 			right, wrong, requests := 0, 0, 0

@@ -63,6 +63,9 @@ type parser struct {
 	orphans     int        // responses without a request since the last request
 	answers     int        // responses since the last request
 	turns       int        // requests in a row that came after exactly one response
+	batches     bool       // the client sends several requests and then waits for all the responses,
+	window      bool       // or it does not
+	overlap     bool       // which the next response will tell: requests followed while others were under way
 	yield       bool       // what is held of the other direction comes before the rest of this one
 	err         error
 }
@@ -200,7 +203,11 @@ func (p *parser) begin(at event.Time) *call {
 	if p.turns++; p.answers != 1 || r.state != stIdle {
 		p.turns = 0
 	}
-	if p.unpaired && p.n == 0 && (at.Sub(p.at) >= p.pr.cfg.Quiet || p.turns >= inTurn) {
+	if p.answers > 0 && !p.unpaired {
+		p.overlap = p.n > 0
+		p.batches = p.batches || p.n == 0 && p.pipelines
+	}
+	if p.unpaired && p.n == 0 && (at.Sub(p.at) >= p.pr.cfg.Quiet || p.turns >= inTurn || p.answers > 0 && p.batches && !p.window && (r.state == stIdle || r.state == stResync)) {
 		p.unpaired = false
 	}
 	if p.n >= p.pr.cfg.Outstanding {
@@ -278,10 +285,14 @@ func (p *parser) statusLine(h *half, b []byte, at event.Time) (n int, wait bool)
 		c = p.pr.newCall()
 		c.orphan = true
 		p.c.Unused.Orphans++
-		p.orphans++
+		if !p.unpaired {
+			p.orphans++
+		}
 	} else if p.n > 1 && c.rev == 0 {
 		p.pipelines = true
+		p.window = p.window || p.overlap
 	}
+	p.overlap = false
 	c.status = status
 	c.signs |= signs
 	h.cur = c
