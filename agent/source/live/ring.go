@@ -91,8 +91,8 @@ func (r *ring) wait(ms int) error {
 	return nil
 }
 
-// next returns the next record, or nil if there is none. It is valid until the call of next after the following one at
-// the earliest: room is given back to the kernel at the start of next only, and only up to the record before.
+// next returns the next record, or nil if there is none. It is valid until the next call of next or publish: only they
+// give room back to the kernel.
 func (r *ring) next() []byte {
 	for {
 		if r.pos-r.freed >= ringPublish {

@@ -392,6 +392,9 @@ func (s *Source) Run(ctx context.Context, handlers []chunk.Handler) error {
 		}
 	})
 	wg.Wait()
+	if f := s.Failures(); len(f) > 0 {
+		s.cfg.Log.Debug("helpers failed in the kernel", "count", f)
+	}
 	return errors.Join(append(errs, s.account())...)
 }
 
