@@ -537,3 +537,17 @@ func kindsOf(s *openapi3.SecurityScheme) []event.AuthKind {
 	}
 	return nil
 }
+
+// Model reads an OpenAPI document into kin-openapi's model of version 3, for those who hand it on to a library. The bounds and
+// refusals are those of Parse.
+func (c Config) Model(name string, raw []byte) (*openapi3.T, error) {
+	c = c.withDefaults()
+	c.Refs = false
+	s := &source{cfg: c, left: c.MaxBytes, name: name}
+	root, err := s.tree(raw)
+	if err != nil {
+		return nil, err
+	}
+	t, _, _, err := s.model(context.Background(), path.Base(name), root)
+	return t, err
+}
