@@ -82,7 +82,7 @@ Start "sudo gnomon run", then ask "sudo gnomon endpoints"; or read a recording w
 	endpoints := newEndpointsCmd()
 	endpoints.AddCommand(newInferCmd())
 	add("watch", newRunCmd(), newReplayCmd(), newDoctorCmd())
-	add("ask", newAPIsCmd(), endpoints, newShowCmd(), newCallsCmd(), newSensorsCmd())
+	add("ask", newAPIsCmd(), endpoints, newShowCmd(), newCallsCmd(), newAlertsCmd(), newSensorsCmd())
 	add("other", newCompletionCmd(), newVersionCmd())
 	strict(root)
 	return root
