@@ -26,11 +26,10 @@ func (n names) Process(pid uint32, _ event.Time) enrich.Process { return n[pid] 
 
 // wire feeds one connection to a shard.
 type wire struct {
-	h     chunk.Handler
-	c     chunk.Chunk
-	pos   [2]uint64
-	now   event.Time
-	total uint64
+	h   chunk.Handler
+	c   chunk.Chunk
+	pos [2]uint64
+	now event.Time
 }
 
 func newWire(h chunk.Handler, id chunk.ConnID) *wire {

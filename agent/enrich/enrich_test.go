@@ -50,9 +50,10 @@ func TestWhoseCallItIs(t *testing.T) {
 		k.change(c)
 		k.want.Side, k.want.Node = c.Side, k.cfg.Node
 		k.want.Client.Address, k.want.Client.Port = "10.0.0.7", 5000
-		if k.want.Server.Address == "" {
+		switch k.want.Server.Address {
+		case "":
 			k.want.Server.Address, k.want.Server.Port = "10.0.0.9", 8080
-		} else if k.want.Server.Address == "none" {
+		case "none":
 			k.want.Server.Address = ""
 		}
 		var got event.Call

@@ -90,7 +90,6 @@ type Fold struct {
 	known    known
 	routes   int
 	bytes    int
-	tally    event.Call
 	params   []event.Param
 	buf      []byte
 	stats    stats

@@ -136,11 +136,12 @@ func classOf(f field, kind event.Kind, s []byte) dataClass {
 		case cDash:
 			others++
 		default:
-			if c == ' ' {
+			switch c {
+			case ' ':
 				spaces++
-			} else if c == '@' {
+			case '@':
 				ats++
-			} else {
+			default:
 				others++
 			}
 		}

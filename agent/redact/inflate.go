@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"errors"
 	"io"
 
 	"github.com/klauspost/compress/flate"
@@ -57,12 +58,12 @@ func (f *inflater) inflate(coding string, b []byte) (out []byte, whole bool) {
 		return nil, false
 	}
 	n, err := io.ReadFull(r, f.out[:])
-	return f.out[:n], err == io.EOF || err == io.ErrUnexpectedEOF && f.ended(r)
+	return f.out[:n], errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && f.ended(r)
 }
 
 // ended says whether the stream that gave io.ErrUnexpectedEOF to ReadFull came to its end, rather than being cut.
 func (f *inflater) ended(r io.Reader) bool {
 	var b [1]byte
 	_, err := r.Read(b[:])
-	return err == io.EOF
+	return errors.Is(err, io.EOF)
 }

@@ -6,6 +6,7 @@ import (
 	"compress/zlib"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -38,8 +39,10 @@ func ex(line string, headers []string, body string, resType, resBody string) *pr
 	return x
 }
 
-func newClear() *Redactor { return New(Config{Key: [32]byte{7}, Names: NamesClear, BodyBytes: 1 << 40}) }
-func newLate() *Redactor   { return New(Config{Key: [32]byte{7}, BodyBytes: 1 << 40}) }
+func newClear() *Redactor {
+	return New(Config{Key: [32]byte{7}, Names: NamesClear, BodyBytes: 1 << 40})
+}
+func newLate() *Redactor { return New(Config{Key: [32]byte{7}, BodyBytes: 1 << 40}) }
 
 func call(r *Redactor, x *proto.Exchange) event.Call {
 	var c event.Call
@@ -190,15 +193,15 @@ func TestCompressedBodiesAreReadAsFarAsTheyAreThere(t *testing.T) {
 	gz := func(b []byte) []byte {
 		var o bytes.Buffer
 		w := gzip.NewWriter(&o)
-		w.Write(b)
-		w.Close()
+		_, err := w.Write(b)
+		require.NoError(t, errors.Join(err, w.Close()))
 		return o.Bytes()
 	}
 	z := func(b []byte) []byte {
 		var o bytes.Buffer
 		w := zlib.NewWriter(&o)
-		w.Write(b)
-		w.Close()
+		_, err := w.Write(b)
+		require.NoError(t, errors.Join(err, w.Close()))
 		return o.Bytes()
 	}
 	small := []byte(`{"mail":"a@example.org"}`)
