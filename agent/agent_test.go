@@ -8,6 +8,7 @@ import (
 
 	"github.com/gnomon-sensor/gnomon/agent"
 	"github.com/gnomon-sensor/gnomon/agent/chunk"
+	"github.com/gnomon-sensor/gnomon/agent/conn"
 	"github.com/gnomon-sensor/gnomon/agent/enrich"
 	"github.com/gnomon-sensor/gnomon/agent/ledger"
 	"github.com/gnomon-sensor/gnomon/agent/redact"
@@ -133,4 +134,17 @@ func TestCallsOfCoveredConnectionsAndOfGnomonItselfDoNotCount(t *testing.T) {
 func TestWithoutAKeyThereIsNoPipeline(t *testing.T) {
 	_, err := agent.New(agent.Config{}, new(ledger.Ledger), sink.NewDirect(new(ledger.Ledger), func(*event.Call) {}))
 	require.ErrorContains(t, err, "no key")
+}
+
+func TestTheSourceIsToldOfConnectionsThatAreNotDecoded(t *testing.T) {
+	var stopped []chunk.ConnID
+	p, _, _ := pipeline(t, agent.Config{Conn: conn.Config{Stopped: func(id chunk.ConnID) { stopped = append(stopped, id) }}})
+	w := newWire(p.Handlers()[0], 7)
+	w.data(chunk.Received, "SSH-2.0-OpenSSH_9.2\r\n")
+	w.data(chunk.Sent, "SSH-2.0-OpenSSH_9.2\r\n")
+	w = newWire(p.Handlers()[0], 8)
+	w.call("GET", "/", "", 200, "")
+	p.Flush(w.now)
+	require.Equal(t, []chunk.ConnID{7}, stopped)
+	require.EqualValues(t, 1, p.Stats().Undecoded["ssh"])
 }

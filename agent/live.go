@@ -81,6 +81,11 @@ func Open(cfg LiveConfig) (*Live, error) {
 	l.cfg.Processes = processes{src.Processes()}
 	l.cfg.OwnPID = uint32(os.Getpid())
 	l.cfg.Fold.Templates = l.tpl
+	l.cfg.Conn.Stopped = func(id chunk.ConnID) {
+		if err := src.Mute(id); err != nil {
+			l.cfg.Log.Debug("a connection that is not decoded goes on being captured", "error", err)
+		}
+	}
 	l.bus = sink.NewBus(cfg.Bus, l.led)
 	outs := make([]Out, l.cfg.Source.Shards)
 	for i := range outs {

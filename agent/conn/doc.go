@@ -18,6 +18,7 @@ package conn
 import (
 	"time"
 
+	"github.com/gnomon-sensor/gnomon/agent/chunk"
 	"github.com/gnomon-sensor/gnomon/agent/ledger"
 	"github.com/gnomon-sensor/gnomon/agent/proto"
 )
@@ -30,6 +31,8 @@ type Config struct {
 	Emitter proto.Emitter
 	// Ledger takes the account of chunks, bytes and responses without requests. Nil: none is kept.
 	Ledger *ledger.Ledger
+	// Stopped is told of each connection that will not be decoded any more, so that its source can stop sending it. Nil: nobody is.
+	Stopped func(chunk.ConnID)
 	// Recording says that the chunks were captured between the ends: Conn.Side stays unknown.
 	Recording bool
 

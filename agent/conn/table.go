@@ -471,6 +471,9 @@ func (t *Table) stop(k *conn, why ledger.Reason, g Guess) {
 	k.reason, k.guess = why, g
 	if why != ledger.Covered {
 		t.Stats.Undecoded[g].Add(1)
+		if t.cfg.Stopped != nil {
+			t.cfg.Stopped(k.pc.ID)
+		}
 	}
 	t.move(k, undecoded)
 }
