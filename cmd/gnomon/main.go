@@ -83,6 +83,7 @@ Start "sudo gnomon run", then ask "sudo gnomon endpoints"; or read a recording w
 	endpoints.AddCommand(newInferCmd())
 	add("watch", newRunCmd(), newReplayCmd(), newDoctorCmd())
 	add("ask", newAPIsCmd(), endpoints, newShowCmd(), newCallsCmd(), newAlertsCmd(), newSensorsCmd())
+	add("ask", newSpecCmd(), newDriftCmd(), newExportCmd())
 	add("other", newCompletionCmd(), newVersionCmd())
 	strict(root)
 	return root
