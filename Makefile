@@ -23,6 +23,9 @@ generate: ## BPF objects and bindings (needs clang 14 or newer, llvm-strip and t
 check-generated: generate ## fails when what is committed is not what the sources generate
 	git diff --exit-code -- bpf
 
+bench-replay: ## calls/s and memory of replay beside tshark (python3, tshark, a quiet machine)
+	$(GO) run ./agent/source/pcap/bench $(ARGS)
+
 FUZZTIME ?= 10m
 fuzz: ## every fuzz target for FUZZTIME each (default 10m)
 	@for p in $$($(GO) list ./...); do \
