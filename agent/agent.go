@@ -107,13 +107,6 @@ func (p *Pipeline) Flush(at event.Time) {
 	}
 }
 
-// Reveal lets the words with these tokens leave as text. Not while the shards run.
-func (p *Pipeline) Reveal(tokens ...uint64) {
-	for _, s := range p.shards {
-		s.redact.Reveal(tokens...)
-	}
-}
-
 // shard is one way through the pipeline.
 type shard struct {
 	table  *conn.Table

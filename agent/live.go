@@ -100,9 +100,6 @@ func Open(cfg LiveConfig) (*Live, error) {
 // Templates takes what the collector learns.
 func (l *Live) Templates() *fold.Templates { return l.tpl }
 
-// Ledger is the account of this agent.
-func (l *Live) Ledger() *ledger.Ledger { return l.led }
-
 // Facts is what the source runs on and what it cannot see.
 func (l *Live) Facts() live.Facts {
 	l.mu.Lock()

@@ -13,6 +13,7 @@ import (
 type entry struct {
 	key    uint64
 	svc    *service
+	route  *route
 	call   event.Call // of the first; values removed
 	path   []distinct // by path parameter
 	params []distinct // by call.Params
@@ -137,7 +138,7 @@ func coarse(c *event.Call) *event.Call {
 }
 
 func (f *Fold) newEntry(key uint64, s *service, r *route, c *event.Call) *entry {
-	e := &entry{key: key, svc: s}
+	e := &entry{key: key, svc: s, route: r}
 	e.call.CopyFrom(c)
 	t := &e.call
 	t.ID, t.Rev, t.Client.Port, t.Template, t.Path, t.Sums, t.Lost = "", 0, 0, r.text, r.path, nil, nil
@@ -325,7 +326,17 @@ func (f *Fold) emit(e *entry) {
 		}
 	}
 	f.stats.tallies.Add(1)
+	had := t.Params
+	f.params = f.params[:0]
+	for i := range e.route.params {
+		p := &e.route.params[i]
+		_, kind := p.value(t.Path)
+		f.params = append(f.params, event.Param{In: event.InPath, Name: p.name, Kind: kind})
+	}
+	f.params = append(f.params, had...)
+	t.Params = f.params
 	f.out.Call(t)
+	t.Params = had
 
 	size := e.measure()
 	f.bytes += size - e.size

@@ -96,6 +96,7 @@ func TestTheHotRestIsOneTally(t *testing.T) {
 	require.Equal(t, start+999e6, tally.Until)
 	require.Zero(t, tally.Client.Port)
 	require.Zero(t, tally.Path[1].Token, "one of many")
+	require.Equal(t, []event.Param{{In: event.InPath, Name: "orderId", Kind: event.KindInteger}}, tally.Params)
 	require.EqualValues(t, 998, tally.Sums.Latency.Count())
 	require.InDelta(t, 1500, tally.DurationNS, 5)
 	require.Len(t, tally.Sums.Distinct, 1)
