@@ -95,7 +95,8 @@ type entry struct {
 const nginxConf = `daemon off; worker_processes 1; pid DIR/nginx.pid; error_log DIR/error.log;
 events { worker_connections 4096; }
 http {
- log_format truth escape=json '{"m":"$request_method","p":"$request_uri","s":$status,"q":0$content_length,"r":$body_bytes_sent}';
+ map $content_length $length { default $content_length; '' 0; }
+ log_format truth escape=json '{"m":"$request_method","p":"$request_uri","s":$status,"q":$length,"r":$body_bytes_sent}';
  access_log LOG truth; sendfile on; keepalive_requests 1000000; client_max_body_size 64m;
  client_body_temp_path DIR/b; proxy_temp_path DIR/p; fastcgi_temp_path DIR/f; uwsgi_temp_path DIR/u; scgi_temp_path DIR/s;
  default_type application/octet-stream;
@@ -124,6 +125,10 @@ DocumentRoot DIR/www
 MaxKeepAliveRequests 0
 KeepAliveTimeout 30
 ListenBackLog 2048
+StartServers 2
+ThreadsPerChild 128
+ThreadLimit 128
+MaxRequestWorkers 512
 <Directory DIR/www>
  Require all granted
 </Directory>
