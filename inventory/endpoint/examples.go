@@ -30,8 +30,8 @@ func Examples(samples []Sample, second bool, emit func(x []float32, param bool, 
 		}
 		at := uint32(0)
 		for k := range s.Segs {
-			c, ok := l.index[key{at, trieToken(&s.Segs[k])}]
-			if !ok {
+			c := l.find(at, trieToken(&s.Segs[k]))
+			if c == 0 {
 				break
 			}
 			if k < len(s.Params) && s.Params[k] {

@@ -53,7 +53,7 @@ type mslot struct {
 	child  int32
 }
 
-// Matcher judges what was observed and returns the templates. It takes time linear in the number of nodes, some 5 µs
+// Matcher judges what was observed and returns the templates. It takes time linear in the number of nodes, some 20 µs
 // each.
 func (l *Learner) Matcher() *Matcher {
 	j := newJudge(l)

@@ -60,6 +60,10 @@ func singular(s string) string {
 	switch {
 	case len(s) < 4 || strings.HasSuffix(low, "ss") || strings.HasSuffix(low, "us") || strings.HasSuffix(low, "is"):
 		return s
+	case low == "series" || low == "species":
+		return s
+	case strings.HasSuffix(low, "movies") || strings.HasSuffix(low, "cookies"):
+		return s[:len(s)-1]
 	case strings.HasSuffix(low, "ies"):
 		return s[:len(s)-3] + "y"
 	case strings.HasSuffix(low, "sses") || strings.HasSuffix(low, "xes") || strings.HasSuffix(low, "ches") || strings.HasSuffix(low, "shes"):

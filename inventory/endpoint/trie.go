@@ -65,7 +65,7 @@ type Learner struct {
 	nodes    []node
 	ends     []end
 	freeEnds []uint32
-	index    map[key]uint32
+	index    map[key]uint32    // children of nodes with more than listed
 	limits   map[uint32]uint64 // rank of the last child kept, of nodes that are full
 	free     uint32
 	used     int
@@ -137,8 +137,9 @@ func (l *Learner) walk(segs []event.Segment, n uint64) (uint32, bool) {
 	for i := range segs {
 		s := &segs[i]
 		tok := trieToken(s)
-		c, ok := l.index[key{at, tok}]
-		if !ok {
+		c := l.find(at, tok)
+		if c == 0 {
+			var ok bool
 			if c, ok = l.add(at, tok, s); !ok {
 				l.lost.Calls += n
 				l.lost.Words++
@@ -157,6 +158,22 @@ func (l *Learner) walk(segs []event.Segment, n uint64) (uint32, bool) {
 		at = c
 	}
 	return at, true
+}
+
+// listed is how many children are looked for one by one: most nodes have one or two, and a map entry for each took a
+// fifth of a Learner's memory.
+const listed = 8
+
+// find returns the child of parent with token tok, 0 if there is none.
+func (l *Learner) find(parent uint32, tok uint64) uint32 {
+	if l.nodes[parent].kids > listed {
+		return l.index[key{parent, tok}]
+	}
+	c := l.nodes[parent].child
+	for c != 0 && l.nodes[c].token != tok {
+		c = l.nodes[c].next
+	}
+	return c
 }
 
 // trieToken is what tells s from its siblings.
@@ -251,7 +268,14 @@ func (l *Learner) add(parent uint32, tok uint64, s *event.Segment) (uint32, bool
 	l.nodes[i] = nd
 	p.child = i
 	p.kids++
-	l.index[key{parent, tok}] = i
+	switch {
+	case p.kids == listed+1:
+		for c := i; c != 0; c = l.nodes[c].next {
+			l.index[key{parent, l.nodes[c].token}] = c
+		}
+	case p.kids > listed:
+		l.index[key{parent, tok}] = i
+	}
 	l.used++
 	if lim, ok := l.limits[parent]; ok && int(p.kids) >= l.children {
 		l.limits[parent] = max(lim, rank(s.Kind, &s.Shape, tok))
@@ -355,8 +379,9 @@ func (l *Learner) merge(at uint32, o *Learner, from uint32) {
 	}
 	for c := o.nodes[from].child; c != 0; c = o.nodes[c].next {
 		src := &o.nodes[c]
-		i, ok := l.index[key{at, src.token}]
-		if !ok {
+		i := l.find(at, src.token)
+		if i == 0 {
+			var ok bool
 			s := event.Segment{Kind: src.kind, Text: src.text, Token: src.token, Shape: src.shape, Parts: src.parts}
 			if i, ok = l.add(at, src.token, &s); !ok {
 				l.lost.Calls += o.callsUnder(c)
