@@ -161,7 +161,7 @@ func (t *Table) slurp(name string) []byte {
 	if err != nil {
 		return nil
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	n, err := io.ReadFull(f, t.buf)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil

@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		tempDir = dir
 		return m.Run()
 	}()
@@ -866,14 +866,14 @@ func TestOwnTrafficIsCountedAsOwn(t *testing.T) {
 			s, _ := watch(t, Config{Backend: b}, func(*capturing) *traffic {
 				l, err := net.Listen("tcp4", "127.0.0.1:0")
 				require.NoError(t, err)
-				defer l.Close()
+				defer func() { _ = l.Close() }()
 				port = l.Addr().(*net.TCPAddr).AddrPort().Port()
 				client, err := net.Dial("tcp4", l.Addr().String())
 				require.NoError(t, err)
-				defer client.Close()
+				defer func() { _ = client.Close() }()
 				server, err := l.Accept()
 				require.NoError(t, err)
-				defer server.Close()
+				defer func() { _ = server.Close() }()
 				_, err = client.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
 				require.NoError(t, err)
 				_, err = io.ReadFull(server, make([]byte, 18))

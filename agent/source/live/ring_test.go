@@ -125,7 +125,7 @@ func BenchmarkReadARecord(b *testing.B) {
 	b.ReportAllocs()
 	for n := 0; n < b.N; {
 		b.StopTimer()
-		f.ring.publish()
+		f.publish()
 		for f.write(rec, 0) {
 		}
 		b.StartTimer()

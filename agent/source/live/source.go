@@ -142,7 +142,7 @@ func load(cfg Config, b Backend) (*ebpf.Collection, []*ebpf.Map, error) {
 	inner := make([]*ebpf.Map, 0, cfg.Shards)
 	closeInner := func() {
 		for _, m := range inner {
-			m.Close()
+			_ = m.Close()
 		}
 	}
 	rings := spec.Maps["rings"]
@@ -169,7 +169,7 @@ func openBackend(cfg Config, b Backend) (_ *Source, err error) {
 	s := &Source{cfg: cfg, backend: b, kernel: kernelRelease(), tls: map[string]uint64{}, errs: map[string]uint64{}}
 	defer func() {
 		if err != nil {
-			s.Close()
+			_ = s.Close()
 		}
 	}()
 	if s.coll, s.inner, err = load(cfg, b); err != nil {
@@ -238,7 +238,7 @@ func (s *Source) takeOver() error {
 	if err != nil {
 		return fmt.Errorf("list the sockets that exist: %w", err)
 	}
-	defer it.Close()
+	defer func() { _ = it.Close() }()
 	list := func() error {
 		r, err := it.Open()
 		if err != nil {
@@ -267,7 +267,7 @@ func (s *Source) takeOver() error {
 				continue // the process has ended, and with it perhaps the namespace
 			}
 			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
-			f.Close()
+			_ = f.Close()
 			if err == nil {
 				err = list()
 			}
@@ -406,7 +406,7 @@ func (s *Source) detach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.links {
-		l.Close()
+		_ = l.Close()
 	}
 	s.links = nil
 }
