@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/maphash"
 	"slices"
@@ -184,6 +185,9 @@ func (b *bodyReader) message(d proto.Dir, m *proto.Message, media string) *event
 	case media == "application/x-www-form-urlencoded":
 		b.form(body)
 		shaped = true
+	case media == "multipart/form-data":
+		b.multipart(body)
+		shaped = len(b.touched) > 0
 	case i < len(body) && (body[i] == '{' || body[i] == '[') && (media == "" || isJSON(media)):
 		b.json(body[i:])
 		shaped = true
@@ -446,12 +450,9 @@ func (b *bodyReader) pop(object bool) {
 
 // form reads an urlencoded body (WHATWG URL, section 5.1).
 func (b *bodyReader) form(s []byte) {
-	root := b.touch(0)
-	root.n, root.types = 1, event.JSONObject
-	b.object++
-	prev := int32(0)
-	fields := 0
-	for len(s) > 0 && fields < maxPlaces {
+	b.openForm()
+	f := frame{}
+	for len(s) > 0 && f.seen < maxPlaces {
 		pair := s
 		last := true
 		if i := indexByte(s, '&'); i >= 0 {
@@ -462,33 +463,116 @@ func (b *bodyReader) form(s []byte) {
 		if last && b.cut {
 			break // its value is not all there
 		}
-		i := indexByte(pair, '=')
-		if i <= 0 {
-			continue
-		}
-		fields++
-		b.r.nameBuf = decode(b.r.nameBuf[:0], pair[:i])
-		b.r.valueBuf = decode(b.r.valueBuf[:0], pair[i+1:])
-		prev = b.kid(0, prev, b.r.nameBuf)
-		p := b.touch(prev)
-		if p.object != b.object {
-			p.object = b.object
-			p.n++
-		}
-		p.types |= event.JSONString
-		b.value(prev, b.r.valueBuf)
-		p = &b.nodes[prev]
-		switch p.raw {
-		case "grant_type":
-			b.client = b.client || string(b.r.valueBuf) == "client_credentials"
-		case "client_secret", "client_assertion":
-			b.client = true
-		case "client_id":
-			b.clientID = b.r.fingerprint("oauth2_client", b.r.valueBuf)
+		if i := indexByte(pair, '='); i > 0 {
+			b.r.nameBuf = decode(b.r.nameBuf[:0], pair[:i])
+			b.r.valueBuf = decode(b.r.valueBuf[:0], pair[i+1:])
+			b.formField(&f, b.r.nameBuf, b.r.valueBuf, true)
 		}
 	}
+	b.closeForm()
+}
+
+// multipart reads a multipart/form-data body (RFC 7578): the names of its parts, and the values of those that are no files. The boundary
+// is the body's first line.
+func (b *bodyReader) multipart(s []byte) {
+	end := bytes.Index(s, crlf)
+	if end < 3 || end > 74 || s[0] != '-' || s[1] != '-' { // RFC 2046 section 5.1.1: 70 characters at most
+		return
+	}
+	boundary := s[:end]
+	b.openForm()
+	f := frame{}
+	for f.seen < maxPlaces {
+		s = s[end+2:]
+		head := bytes.Index(s, crlf2)
+		if head < 0 {
+			break
+		}
+		name, file := partName(s[:head])
+		s = s[head+4:]
+		stop := bytes.Index(s, boundary)
+		if stop < 2 {
+			if name != nil {
+				b.formField(&f, name, nil, false) // its value is not all there
+			}
+			break
+		}
+		if name != nil {
+			b.formField(&f, name, s[:stop-2], !file)
+		}
+		s = s[stop:]
+		if end = len(boundary); len(s) < end+2 || s[end] == '-' {
+			break
+		}
+	}
+	b.closeForm()
+}
+
+var crlf, crlf2 = []byte("\r\n"), []byte("\r\n\r\n")
+
+// partName is the field's name in the head of a part, and whether the part is a file (RFC 7578 section 4.2).
+func partName(head []byte) (name []byte, file bool) {
+	for len(head) > 0 {
+		line := head
+		if i := bytes.Index(head, crlf); i >= 0 {
+			line, head = head[:i], head[i+2:]
+		} else {
+			head = nil
+		}
+		if !hasFold(line, "content-disposition:") {
+			continue
+		}
+		for len(line) > 0 {
+			field := line
+			if i := indexByte(line, ';'); i >= 0 {
+				field, line = line[:i], line[i+1:]
+			} else {
+				line = nil
+			}
+			switch field = trim(field); {
+			case hasFold(field, "name="):
+				name = unquote(field[len("name="):])
+			case hasFold(field, "filename"):
+				file = true
+			}
+		}
+	}
+	return name, file
+}
+
+func (b *bodyReader) openForm() {
+	root := b.touch(0)
+	root.n, root.types = 1, event.JSONObject
+	b.object++
+}
+
+func (b *bodyReader) closeForm() {
 	if !b.cut {
 		b.touch(0).objects = 1
+	}
+}
+
+// formField takes one field; f keeps the field before and their number.
+func (b *bodyReader) formField(f *frame, name, value []byte, text bool) {
+	f.seen++
+	f.prev = b.kid(0, f.prev, name)
+	p := b.touch(f.prev)
+	if p.object != b.object {
+		p.object = b.object
+		p.n++
+	}
+	p.types |= event.JSONString
+	if !text {
+		return
+	}
+	b.value(f.prev, value)
+	switch b.nodes[f.prev].raw {
+	case "grant_type":
+		b.client = b.client || string(value) == "client_credentials"
+	case "client_secret", "client_assertion":
+		b.client = true
+	case "client_id":
+		b.clientID = b.r.fingerprint("oauth2_client", value)
 	}
 }
 

@@ -178,6 +178,34 @@ func TestBodiesAreShapesAndClasses(t *testing.T) {
 	require.EqualValues(t, 2, c.ResponseBody.Find("$.items[]").Objects)
 }
 
+func TestFormsAreObjectsOfStrings(t *testing.T) {
+	fields := func(b *event.Body) (list []string) {
+		for _, f := range b.Fields {
+			list = append(list, fmt.Sprintf("%s %d/%d", f.At, f.N, f.Objects))
+		}
+		return list
+	}
+	c := call(newClear(), ex("POST /x", []string{"Content-Type: application/x-www-form-urlencoded"}, "user=ann&mail=a%40example.org&tag=1&tag=2&a@b.example=1", "", ""))
+	require.Equal(t, []string{"$ 1/1", "$.* 1/0", "$.mail 1/0", "$.tag 1/0", "$.user 1/0"}, fields(c.RequestBody))
+	require.Equal(t, []event.DataClass{{Class: "email", At: "$.mail", Count: 1}}, c.Data.Request)
+	require.Equal(t, event.Param{In: event.InBody, Name: "mail", Kind: event.KindEmail, Hash: c.Params[1].Hash}, c.Params[1])
+
+	// RFC 7578
+	body := "--AaB03x\r\nContent-Disposition: form-data; name=\"user\"\r\n\r\nann\r\n--AaB03x\r\ncontent-disposition: form-data; name=\"card\"\r\n\r\n4111111111111111\r\n" +
+		"--AaB03x\r\nContent-Disposition: form-data; name=\"doc\"; filename=\"a@example.org.pdf\"\r\nContent-Type: application/pdf\r\n\r\nb@example.org\r\n--AaB03x--\r\n"
+	c = call(newClear(), ex("POST /x", []string{"Content-Type: multipart/form-data; boundary=AaB03x"}, body, "", ""))
+	require.Equal(t, []string{"$ 1/1", "$.card 1/0", "$.doc 1/0", "$.user 1/0"}, fields(c.RequestBody))
+	require.Equal(t, []event.DataClass{{Class: "payment_card", At: "$.card", Count: 1}}, c.Data.Request)
+	for i := range body { // cut anywhere
+		x := ex("POST /x", []string{"Content-Type: multipart/form-data; boundary=AaB03x"}, body[:i], "", "")
+		x.Req.Bytes = int64(len(body))
+		if b := call(shared, x).RequestBody; b != nil {
+			require.EqualValues(t, 1, b.CutOff)
+			require.Zero(t, b.Find("$").Objects)
+		}
+	}
+}
+
 func TestABodyThatIsCutSaysSoAndPromisesNothing(t *testing.T) {
 	x := ex("POST /x", []string{"Content-Type: application/json"}, `{"a":1,"b":{"c":2,"d":"unfini`, "", "")
 	x.Req.Bytes = 5000
@@ -297,7 +325,7 @@ var (
 
 // namePlaces are the places where a word may leave as text where nothing leaves the machine.
 var namePlaces = map[string]bool{"path": true, "path raw": true, "absolute": true, "no path": true, "bad escape": true, "query key": true, "header name": true, "cookie": true, "json key": true, "json broken": true,
-	"form": true, "host": true, "host bare": true, "connect": true, "method": true, "jwt": true, "jwt url": true, "set-cookie": true, "user info": true}
+	"form": true, "multipart": true, "host": true, "host bare": true, "connect": true, "method": true, "jwt": true, "jwt url": true, "set-cookie": true, "user info": true}
 
 func TestNothingUnredactedLeaves(t *testing.T) {
 	esc := func(s string) string {
@@ -371,6 +399,9 @@ func TestNothingUnredactedLeaves(t *testing.T) {
 		},
 		"form": func(v string) *proto.Exchange {
 			return ex("POST /a", []string{"Content-Type: application/x-www-form-urlencoded"}, "user="+esc(v)+"&"+esc(v)+"=1&client_id="+esc(v)+"&client_secret="+esc(v), "", "")
+		},
+		"multipart": func(v string) *proto.Exchange {
+			return ex("POST /a", []string{"Content-Type: multipart/form-data; boundary=" + v}, "--"+v+"\r\nContent-Disposition: form-data; name=\""+v+"\"\r\n\r\n"+v+"\r\n--"+v+"\r\nContent-Disposition: form-data; name=\"f\"; filename=\""+v+"\"\r\n\r\n"+v+"\r\n--"+v+"--\r\n", "", "")
 		},
 		"text": func(v string) *proto.Exchange {
 			return ex("POST /a", []string{"Content-Type: text/plain"}, "hello "+v+" you", "text/html", "<p>"+v+"</p>")
@@ -534,6 +565,7 @@ func FuzzNothingPanicsOrLeaks(f *testing.F) {
 	f.Add([]byte("GET"), []byte("/a/b?c=d"), []byte("Bearer abc"), []byte(`{"a":"SECRETMARKq7"}`), []byte("application/json"), []byte("a.example"))
 	f.Add([]byte("POST"), []byte("/%2e%2e/?a=%41&b"), []byte("Basic YTpi"), []byte("a=b&c=%zz"), []byte("application/x-www-form-urlencoded"), []byte("[::1]:80"))
 	f.Add([]byte("X"), []byte("http://u:p@h/x;y=z#f"), []byte("Signature keyId=\"a\""), []byte(`[[[{"a":[1,{"b":"\u0041\\"`), []byte("text/json"), []byte("x:1"))
+	f.Add([]byte("POST"), []byte("/a"), []byte("x"), []byte("--b\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\nv\r\n--b--"), []byte("multipart/form-data"), []byte("a"))
 	f.Fuzz(func(t *testing.T, method, target, auth, body, media, host []byte) {
 		const mark = "7q9Zk3Xw8Vb2Nm5Tj1Lp6Rd4" // a value that reads like nothing but a secret
 		r := newClear()
