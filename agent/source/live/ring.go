@@ -125,6 +125,3 @@ func (r *ring) publish() {
 	atomic.StoreUint64(r.cons, r.pos)
 	r.freed = r.pos
 }
-
-// unread is how many bytes of the ring are taken by what was not read.
-func (r *ring) unread() uint64 { return atomic.LoadUint64(r.prod) - r.pos }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gnomon-sensor/gnomon/agent/chunk"
+	"github.com/gnomon-sensor/gnomon/agent/ledger"
 	"github.com/gnomon-sensor/gnomon/bpf"
 )
 
@@ -78,7 +79,7 @@ func TestRoomIsGivenBackOnlyForWhatWasRead(t *testing.T) {
 	rec := make([]byte, 1000)
 	for f.write(rec, 0) {
 	}
-	require.NotZero(t, f.unread())
+	require.NotEqual(t, f.p, f.pos)
 	for {
 		before := f.pos
 		if f.next() == nil {
@@ -87,7 +88,21 @@ func TestRoomIsGivenBackOnlyForWhatWasRead(t *testing.T) {
 		require.LessOrEqual(t, f.c, before, "the record that was handed out last may be overwritten")
 	}
 	require.NotZero(t, f.c, "room is given back on the way")
-	require.Zero(t, f.unread())
+	require.Equal(t, f.p, f.pos)
+}
+
+func TestWhatIsLeftInTheRingAtTheEndIsCountedAsStopped(t *testing.T) {
+	f := newFake(4096)
+	data := make([]byte, recordSize+100)
+	mark := make([]byte, recordSize)
+	(*bpf.GnomonRecord)(unsafe.Pointer(&mark[0])).Kind = uint8(chunk.Close)
+	require.True(t, f.write(data, 0))
+	require.True(t, f.write(mark, 0))
+	require.True(t, f.write(data, 0))
+	var l ledger.Ledger
+	(&shard{s: &Source{cfg: Config{Ledger: &l}}, ring: &f.ring, h: discard{}}).stop()
+	require.Equal(t, map[string]uint64{"stopped": 2}, l.Event().Chunks.Lost)
+	require.Equal(t, map[string]uint64{"stopped": 200}, l.Event().Bytes.Lost)
 }
 
 func TestRecordsTooShortToBeOneAreIgnored(t *testing.T) {

@@ -533,7 +533,6 @@ func (sh *shard) stop() {
 		}
 	}
 	sh.ring.publish()
-	runtime.KeepAlive(sh)
 }
 
 func kernelRelease() string {
