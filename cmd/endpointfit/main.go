@@ -3,7 +3,10 @@
 //
 // usage: endpointfit 1|2 < TRAFFIC.jsonl > ROWS
 //
-// TRAFFIC has lines {"service", "method", "path", "status", "truth"}, a service's lines in one run. ROWS is binary, little
+//	endpointfit typed < TRAFFIC.jsonl > PREDICTIONS.jsonl
+//
+// The first writes the rows of a pass; the second the templates that typed segments alone give, which is what a learner
+// has to be better than. TRAFFIC has lines {"service", "method", "path", "status", "truth"}, a service's lines in one run. ROWS is binary, little
 // endian: uint32 columns, then float32 rows: 1 when the word is a parameter, calls, number of the service, features.
 package main
 
@@ -22,13 +25,41 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 || os.Args[1] != "1" && os.Args[1] != "2" {
-		fmt.Fprintln(os.Stderr, "usage: endpointfit 1|2 < TRAFFIC.jsonl > ROWS")
+	var err error
+	switch arg := strings.Join(os.Args[1:], " "); arg {
+	case "1", "2":
+		err = rows(os.Stdin, os.Stdout, arg == "2")
+	case "typed":
+		err = typed(os.Stdin, os.Stdout)
+	default:
+		fmt.Fprintln(os.Stderr, "usage: endpointfit 1|2|typed < TRAFFIC.jsonl")
 		os.Exit(2)
 	}
-	if err := rows(os.Stdin, os.Stdout, os.Args[1] == "2"); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "endpointfit:", err)
 		os.Exit(1)
+	}
+}
+
+func typed(in io.Reader, out io.Writer) error {
+	w := bufio.NewWriterSize(out, 1<<20)
+	enc := json.NewEncoder(w)
+	paths := redact.NewPaths(redact.PathConfig{Names: redact.NamesClear})
+	for dec := json.NewDecoder(bufio.NewReaderSize(in, 1<<20)); ; {
+		var l struct {
+			Path string `json:"path"`
+		}
+		if err := dec.Decode(&l); err == io.EOF {
+			return w.Flush()
+		} else if err != nil {
+			return err
+		}
+		segs, _ := paths.Path(nil, []byte(l.Path))
+		if err := enc.Encode(struct {
+			Template string `json:"template"`
+		}{endpoint.Typed(segs).Text}); err != nil {
+			return err
+		}
 	}
 }
 
