@@ -88,7 +88,7 @@ func (f *Fold) entry(s *service, r *route, c *event.Call) (e *entry, novel bool)
 		return e, false
 	}
 	novel = f.known.add(key)
-	if s.keys < f.cfg.MaxKeys && f.bytes < f.cfg.MaxBytes {
+	if f.room(s, c.Status, 4) {
 		return f.newEntry(key, s, r, c), novel
 	}
 	// No room for this much detail: the path and status stay, who called and with what goes.
@@ -97,7 +97,7 @@ func (f *Fold) entry(s *service, r *route, c *event.Call) (e *entry, novel bool)
 	if e = f.entries[key]; e != nil {
 		return e, novel
 	}
-	if s.keys < f.cfg.MaxKeys+f.cfg.MaxKeys/4 && f.bytes < f.cfg.MaxBytes+f.cfg.MaxBytes/4 {
+	if f.room(s, c.Status, 5) {
 		e = f.newEntry(key, s, r, coarse(c))
 		e.coarse = true
 		return e, novel
@@ -118,17 +118,17 @@ func (f *Fold) entry(s *service, r *route, c *event.Call) (e *entry, novel bool)
 	return e, novel
 }
 
+// room says that s may have one more entry for that status, within so many quarters of the bounds.
+func (f *Fold) room(s *service, status, quarters int) bool {
+	keys := f.cfg.MaxKeys * quarters / 4
+	return s.keys < keys && f.bytes < f.cfg.MaxBytes/4*quarters && (!absent(status) || s.absent < keys/2)
+}
+
 func (f *Fold) other() *service {
-	last := f.last
-	s := f.services[OtherService]
-	if s == nil {
-		s = &service{name: OtherService, hash: f.str(OtherService), routes: map[uint64]*route{}, calls: f.cfg.Calls, novel: f.cfg.Novel}
-		s.newShared()
-		f.services[OtherService] = s
-		f.order = append(f.order, s)
+	if s := f.services[OtherService]; s != nil {
+		return s
 	}
-	f.last = last
-	return s
+	return f.newService(OtherService)
 }
 
 // coarse is what of c is kept when there is no room for its caller.
@@ -162,6 +162,9 @@ func (f *Fold) newEntry(key uint64, s *service, r *route, c *event.Call) *entry 
 	}
 	f.entries[key] = e
 	s.keys++
+	if absent(c.Status) {
+		s.absent++
+	}
 	e.size = e.measure()
 	f.bytes += e.size
 	return e
@@ -409,12 +412,13 @@ func (f *Fold) sweep() {
 		if e.idle += 16; e.idle > f.cfg.Idle {
 			delete(f.entries, key)
 			e.svc.keys--
+			if absent(e.call.Status) {
+				e.svc.absent--
+			}
 			f.bytes -= e.size
 		}
 	}
 }
-
-func (s *service) newShared() { s.shared = map[*endpoint.Template]*route{} }
 
 // known remembers keys that were seen, so that an entry that was dropped is not new when it comes again: two generations of an
 // open-addressing table, of which the older is dropped when the younger is half full.

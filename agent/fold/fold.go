@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gnomon-sensor/gnomon/inventory/endpoint"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
 
@@ -26,14 +27,15 @@ type Config struct {
 	Interval time.Duration
 	// Calls is how many calls of one service leave in full in one interval, whatever they are. Default 20: a quiet service has no Tallies.
 	Calls int
-	// Novel is how many first sightings of one service leave in full in one interval beyond those. Default 200.
+	// Novel is how many first sightings of one service leave in full in one interval beyond those, and half as many that
+	// were answered as a path that is not there: a scanner must not use up what a new endpoint needs. Default 200.
 	Novel int
 	// Samples is how many calls of one service that failed or look hostile leave in full in one interval beyond those:
 	// the ones with the lowest keyed hash of their id. Default 16.
 	Samples int
 	// MaxServices bounds the services; calls of further ones count under OtherService. Default 4,096.
 	MaxServices int
-	// MaxKeys bounds the entries of one service. Default 4,096.
+	// MaxKeys bounds the entries of one service; those of paths that are not there, half of it. Default 4,096.
 	MaxKeys int
 	// MaxRoutes bounds the paths that are remembered, of all services; at the bound they are learned anew. Default 16,384, about 12 MiB.
 	MaxRoutes int
@@ -145,8 +147,8 @@ func (f *Fold) Add(c *event.Call, id event.ID, at event.Time) {
 	switch {
 	case f.out.Full():
 		f.count(e, c)
-	case novel && s.novel > 0:
-		s.novel--
+	case novel && *s.budget(c.Status) > 0:
+		*s.budget(c.Status)--
 		f.leave(s, r, c, id)
 	case s.calls > 0:
 		s.calls--
@@ -182,7 +184,7 @@ func (f *Fold) advance(at event.Time) {
 // end ends the interval: samples and Tallies leave, budgets are as new, idle entries go.
 func (f *Fold) end() {
 	for _, s := range f.order {
-		s.calls, s.novel = f.cfg.Calls, f.cfg.Novel
+		s.renew(&f.cfg)
 		for i := range s.samples[:s.used] {
 			x := &s.samples[i]
 			f.leave(s, x.route, &x.call, x.id)
@@ -207,10 +209,7 @@ func (f *Fold) service(name string) *service {
 			if len(f.services) >= f.cfg.MaxServices && name != OtherService {
 				return f.service(OtherService)
 			}
-			s = &service{name: name, hash: f.str(name), routes: map[uint64]*route{}, shared: nil, calls: f.cfg.Calls, novel: f.cfg.Novel}
-			s.newShared()
-			f.services[name] = s
-			f.order = append(f.order, s)
+			s = f.newService(name)
 		}
 		f.last = s
 	}
@@ -220,6 +219,14 @@ func (f *Fold) service(name string) *service {
 		clear(s.routes)
 		clear(s.shared)
 	}
+	return s
+}
+
+func (f *Fold) newService(name string) *service {
+	s := &service{name: name, hash: f.str(name), routes: map[uint64]*route{}, shared: map[*endpoint.Template]*route{}}
+	s.renew(&f.cfg)
+	f.services[name] = s
+	f.order = append(f.order, s)
 	return s
 }
 

@@ -251,6 +251,25 @@ func TestWhichCallsAreSamplesDoesNotDependOnTheirOrder(t *testing.T) {
 	require.Equal(t, a, sampled(order))
 }
 
+func TestAScanDoesNotHideANewEndpoint(t *testing.T) {
+	out := new(taker)
+	f := New(Config{MaxKeys: 100, Novel: 50}, out)
+	for i := range 5000 {
+		f.Add(one(i%1000, "GET", fmt.Sprintf("/w%d", i), 404))
+	}
+	c, id, at := one(1000, "GET", "/new", 200)
+	before := len(out.calls)
+	f.Add(c, id, at)
+	require.Len(t, out.calls, before+1)
+	require.Equal(t, "/new", out.calls[before].Template)
+	f.Flush(at)
+	for i := range out.calls[before+1:] {
+		require.Equal(t, 404, out.calls[before+1+i].Status)
+	}
+	f.Add(c, id, at)
+	require.NotNil(t, f.entries[f.key(f.last, f.route(f.last, c), c)], "it has an entry of its own")
+}
+
 func TestAFloodIsBoundedInMemory(t *testing.T) {
 	for what, change := range map[string]func(i int, c *event.Call){
 		"paths":       func(i int, c *event.Call) { c.Path = path(fmt.Sprintf("/x/w%d", i)) },

@@ -16,10 +16,33 @@ type service struct {
 	routes  map[uint64]*route             // by path with typed segments as kinds
 	shared  map[*endpoint.Template]*route // takes the words of a parameter beyond the first ones
 	keys    int                           // entries
+	absent  int                           // of them, answered as a path that is not there
 
-	calls, novel int // what may leave in full in this interval
-	samples      []sample
-	used         int // of samples
+	calls, novel, attempts int // what may leave in full in this interval
+	samples                []sample
+	used                   int // of samples
+}
+
+// absent says that an answer tells nothing of an endpoint: there was none, or it says that there is no such path, host or method.
+func absent(status int) bool {
+	switch status {
+	case 0, 404, 405, 410, 421, 501:
+		return true
+	}
+	return false
+}
+
+// budget is what is left for first sightings with this answer.
+func (s *service) budget(status int) *int {
+	if absent(status) {
+		return &s.attempts
+	}
+	return &s.novel
+}
+
+// renew fills the budgets for an interval.
+func (s *service) renew(c *Config) {
+	s.calls, s.novel, s.attempts = c.Calls, c.Novel, c.Novel/2
 }
 
 // route is what paths have in common that are one leaf to the inventory: words are themselves, typed segments their kinds.
