@@ -132,14 +132,14 @@ func (l *leaf) feedValues(to *endpoint.Learner, buf []event.Segment) []event.Seg
 	return buf
 }
 
-// template says what l is an instance of: what came with the Call when it had no path, else what is declared, else what was learned, else what the kinds of its
-// segments say. A word that only a 404 speaks for is no value of a parameter.
+// template says what l is an instance of: what is declared, else what came with the Call when it had no path, else what was
+// learned, else what the kinds of its segments say. A word that only a 404 speaks for is no value of a parameter.
 func (s *service) template(l *leaf) endpoint.Template {
-	if l.segs == nil {
-		return fixedTemplate(l.fixed)
-	}
 	if t := s.declaration(l); t != nil {
 		return *t
+	}
+	if l.segs == nil {
+		return fixedTemplate(l.fixed)
 	}
 	if m := s.learn.matcher; m != nil {
 		if t, novel := m.Match(l.segs); t != nil && !(novel && l.tier == Attempted) {

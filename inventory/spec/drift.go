@@ -161,6 +161,20 @@ func (c Config) CompareWith(svc *observe.Service, set *Set) Compared {
 	return r
 }
 
+// names are the documents, as a sentence has them.
+func (s *Set) names() string {
+	var list []string
+	for _, d := range s.docs {
+		if name := strings.TrimSpace(d.Title + " " + d.Version); !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	if len(list) > 3 {
+		return count(len(s.docs), "document")
+	}
+	return strings.Join(list, " and ")
+}
+
 type usage struct {
 	endpoints   []string // ids
 	calls       uint64
@@ -209,7 +223,7 @@ func (k *comparison) endpoint(e *observe.Endpoint) State {
 		if methods := k.set.Methods(e.Template); len(methods) > 0 && e.Operation == "" {
 			k.row(UndocumentedMethod, "", strings.Join(methods, ", "), e.Method, all, "%s is answered, declared are %s", e.Method, strings.Join(methods, ", "))
 		} else {
-			k.row(Shadow, "", "", cmp.Or(e.Operation, e.Method+" "+e.Template), all, "served, and in none of the %s", count(k.set.Len(), "document"))
+			k.row(Shadow, "", "", cmp.Or(e.Operation, e.Method+" "+e.Template), all, "served, and declared by none of %s", k.set.names())
 		}
 		return StateShadow
 	}

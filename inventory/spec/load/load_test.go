@@ -132,7 +132,7 @@ func TestBadDocumentsAreRefusedWithLineAndReason(t *testing.T) {
 	refuse(t, Config{}, "{\"openapi\": \"3.0.0\",\n\"openapi\": \"3.0.0\"}", 2, "twice")
 	refuse(t, Config{}, "info: {}\nopenapi: 4.0.0\n", 2, "3.0 and 3.1 are read")
 	refuse(t, Config{}, "openapi: 3.0.0\ninfo: {title: a, version: b}\npaths:\n  /a:\n    get:\n      responses:\n        '200': {$ref: '#/components/responses/No'}\n", 7, "not there")
-	refuse(t, Config{}, "openapi: 3.0.0\ncomponents:\n  schemas:\n    A: {$ref: '#/components/schemas/B'}\n    B: {$ref: '#/components/schemas/A'}\n", 5, "circle")
+	refuse(t, Config{}, "openapi: 3.0.0\ncomponents:\n  schemas:\n    A: {$ref: '#/components/schemas/B'}\n    B: {$ref: '#/components/schemas/A'}\n", 4, "circle")
 	refuse(t, Config{}, "openapi: 3.0.0\npaths:\n  /a: {$ref: 'http://169.254.169.254/latest'}\n", 3, "another place")
 	refuse(t, Config{}, "openapi: 3.0.0\npaths:\n  /a: {$ref: '/etc/passwd'}\n", 3, "--follow-refs")
 	refuse(t, Config{}, "openapi: 3.0.0\ninfo: {title: a, version: b}\npaths:\n  /a:\n    get:\n      parameters: 7\n", 6, "not OpenAPI")

@@ -148,6 +148,7 @@ func (s *source) refs(root, n *node) (external bool, err error) {
 
 // chase follows a reference until something that is none.
 func (s *source) chase(root, o, ref *node) error {
+	line := ref.line
 	for range refDepth {
 		frag, internal := strings.CutPrefix(ref.text(), "#")
 		if !internal || frag != "" && frag[0] != '/' {
@@ -161,13 +162,13 @@ func (s *source) chase(root, o, ref *node) error {
 			return s.fail(ref.line, "refers to %.200q, which is not there", ref.text())
 		}
 		if to == o {
-			return s.fail(ref.line, "references lead in a circle, through %.200q", ref.text())
+			return s.fail(line, "references lead in a circle, through %.200q", ref.text())
 		}
 		if ref = to.get("$ref"); ref == nil || ref.text() == "" {
 			return nil
 		}
 	}
-	return s.fail(ref.line, "references lead in a circle, through %.200q", ref.text())
+	return s.fail(line, "references lead in a circle, through %.200q", ref.text())
 }
 
 // external gives the text of another file of the folder as JSON, once it is within the bounds.
