@@ -8,7 +8,13 @@
 //
 //	u32 length of the payload, u32 CRC-32C of the payload, payload
 //
-// A payload is a sequence of whole chunks, each independent of other blocks. A chunk is
+// A payload is a sequence of whole entries, each independent of other blocks. An entry is a chunk, or a fact, which stands before the
+// chunks that it is about:
+//
+//	u8 253, uvarint pid of gnomon itself, string node: where the capture was made
+//	u8 254, uvarint pid, string name, string workload: who a process is from here on; a string is its uvarint length and its bytes
+//
+// A chunk is
 //
 //	u8 kind, u8 dir, u8 role, u8 flags, u8 why, u8 address form (bit 0: local IPv6, bit 1: remote IPv6, bit 2: no addresses),
 //	uvarints: conn, pos, len, pid, tid, peer pid, cgroup, netns, length of data; varint: time less the chunk's before in its block;
@@ -54,6 +60,20 @@ func Create(name string) (*os.File, error) {
 	return f, nil
 }
 
+// Facts takes what a live capture knows beyond its chunks. A handler of Read that implements it is told.
+type Facts interface {
+	Node(name string, own uint32)
+	Process(pid uint32, name, workload string)
+}
+
+const (
+	entryNode    = 253
+	entryProcess = 254
+	maxFact      = 4096  // bytes of one string
+	maxProcesses = 16384 // whose facts are remembered as written
+	recheck      = event.Time(1e9)
+)
+
 // Writer keeps chunks. It is safe for concurrent use. A fault in writing stops the keeping, never the capture; Close
 // reports it.
 type Writer struct {
@@ -63,6 +83,48 @@ type Writer struct {
 	last event.Time
 	err  error
 	n    uint64
+	ask  func(pid uint32, at event.Time) (name, workload string)
+	told map[uint32]fact
+}
+
+type fact struct {
+	name, workload string
+	asked          event.Time
+}
+
+// Know makes w keep where the capture is made, and who the processes are that its chunks name: ask is called with the lock of w held, for each
+// process once a second of the chunks' time. To be called before the first chunk.
+func (w *Writer) Know(node string, own uint32, ask func(pid uint32, at event.Time) (name, workload string)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.buf = binary.AppendUvarint(append(w.buf, entryNode), uint64(own))
+	w.buf = appendFact(w.buf, node)
+	w.ask, w.told = ask, map[uint32]fact{}
+}
+
+func appendFact(b []byte, s string) []byte {
+	s = s[:min(len(s), maxFact)]
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// process keeps who pid is, if that is new.
+func (w *Writer) process(pid uint32, at event.Time) {
+	if pid == 0 {
+		return
+	}
+	f, known := w.told[pid]
+	if known && at-f.asked < recheck {
+		return
+	}
+	name, workload := w.ask(pid, at)
+	if !known || name != f.name || workload != f.workload {
+		w.buf = binary.AppendUvarint(append(w.buf, entryProcess), uint64(pid))
+		w.buf = appendFact(appendFact(w.buf, name), workload)
+	}
+	if len(w.told) >= maxProcesses {
+		clear(w.told)
+	}
+	w.told[pid] = fact{name, workload, at}
 }
 
 // NewWriter writes the header to w. Chunks come through the handlers that Tee returns, one for each shard.
@@ -98,6 +160,10 @@ func (w *Writer) keep(k *chunk.Chunk) {
 	if len(w.buf)+len(k.Data)+256 > maxBlock {
 		w.err = fmt.Errorf("a chunk of %d bytes is too large for a recording", len(k.Data))
 		return
+	}
+	if w.ask != nil {
+		w.process(k.PID, k.Time)
+		w.process(k.PeerPID, k.Time)
 	}
 	w.append(k)
 	if len(w.buf) >= blockFull {
@@ -263,12 +329,46 @@ func unexpected(err error) error {
 
 var errShort = errors.New("it ends early")
 
+// playFact tells out the fact that b starts with. It returns how long that is.
+func playFact(b []byte, out chunk.Handler) (int, error) {
+	v, n := binary.Uvarint(b[1:])
+	if n <= 0 {
+		return 0, errShort
+	}
+	at := 1 + n
+	var text [2]string
+	for i := range text[:1+b[0]-entryNode] {
+		size, n := binary.Uvarint(b[at:])
+		if n <= 0 || size > maxFact || size > uint64(len(b)-at-n) {
+			return 0, errShort
+		}
+		text[i] = string(b[at+n : at+n+int(size)])
+		at += n + int(size)
+	}
+	if f, ok := out.(Facts); ok {
+		if b[0] == entryNode {
+			f.Node(text[0], uint32(v))
+		} else {
+			f.Process(uint32(v), text[0], text[1])
+		}
+	}
+	return at, nil
+}
+
 // play hands on the chunks of one block. It returns how far it came.
 func play(b []byte, out chunk.Handler, st *Stats) (int, error) {
 	var last event.Time
 	var k chunk.Chunk
 	for at := 0; at < len(b); {
 		p := b[at:]
+		if p[0] == entryNode || p[0] == entryProcess {
+			n, err := playFact(p, out)
+			if err != nil {
+				return at, err
+			}
+			at += n
+			continue
+		}
 		if len(p) < 6 {
 			return at, errShort
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gnomon-sensor/gnomon/agent/chunk"
+	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
 
 type keeper struct{ got []chunk.Chunk }
@@ -166,4 +167,41 @@ func FuzzBlock(f *testing.F) {
 			require.LessOrEqual(t, uint64(len(c.Data)), c.Len)
 		}
 	})
+}
+
+// knower is told facts, too.
+type knower struct {
+	keeper
+	said []string
+}
+
+func (k *knower) Node(name string, own uint32) { k.said = append(k.said, fmt.Sprint(name, own)) }
+func (k *knower) Process(pid uint32, name, workload string) {
+	k.said = append(k.said, fmt.Sprint(pid, name, workload, len(k.got)))
+}
+
+func TestWhoAProcessIsStandsBeforeItsChunks(t *testing.T) {
+	var b bytes.Buffer
+	w, err := NewWriter(&b)
+	require.NoError(t, err)
+	names := map[uint32]string{1: "java"}
+	w.Know("node-1", 77, func(pid uint32, _ event.Time) (string, string) { return names[pid], "unit" })
+	var seen keeper
+	h := w.Tee(&seen)
+	at := event.Time(1e18)
+	chunkOf := func(pid, peer uint32) { h.Chunk(&chunk.Chunk{Kind: chunk.Close, PID: pid, PeerPID: peer, Time: at}) }
+	chunkOf(1, 0)
+	chunkOf(1, 2)
+	names[2] = "curl"
+	chunkOf(2, 0) // not within a second
+	at += 2e9
+	chunkOf(2, 1)
+	require.NoError(t, w.Close())
+	var out knower
+	_, err = Read(context.Background(), bytes.NewReader(b.Bytes()), &out)
+	require.NoError(t, err)
+	require.Equal(t, seen.got, out.got)
+	require.Equal(t, []string{"node-177", "1javaunit0", "2unit1", "2curlunit3"}, out.said)
+	_, err = Read(context.Background(), bytes.NewReader(b.Bytes()), &seen)
+	require.NoError(t, err, "who does not want to know is not told")
 }
