@@ -48,6 +48,7 @@ type conn struct {
 	guess    Guess
 	mid      bool // the start of a stream was not seen
 	plain    bool // the chunks are plaintext seen inside TLS
+	socks    bool // whether a SOCKS handshake came first is settled
 	gone     bool // no longer in the table
 	local    netip.AddrPort
 	remote   netip.AddrPort
@@ -353,6 +354,24 @@ func (t *Table) sniff(k *conn, d chunk.Dir, b []byte, at event.Time) {
 	}
 	t.keep(s, b)
 	s.sniffed += len(b)
+	if k.mid && s.sniffed == len(b) && guess(b, nil) == TLS { // else 256 KiB of each such connection would be looked through
+		t.setNever(k, d)
+		return
+	}
+	if t.passSocks(k) {
+		return
+	}
+	if len(s.tail) > 0 {
+		t.recognise(k, d, at)
+	}
+	if o := &k.dir[d.Other()]; k.state == sniffing && k.socks && !o.never && len(o.tail) > 0 {
+		t.recognise(k, d.Other(), at)
+	}
+}
+
+// recognise asks the protocols about what is kept of d.
+func (t *Table) recognise(k *conn, d chunk.Dir, at event.Time) {
+	s := &k.dir[d]
 	never := true
 	for _, way := range [...]proto.Dir{proto.Request, proto.Response} {
 		requests := d
@@ -382,6 +401,12 @@ func (t *Table) sniff(k *conn, d chunk.Dir, b []byte, at event.Time) {
 	if !never && len(s.tail) <= t.cfg.Tail {
 		return
 	}
+	t.setNever(k, d)
+}
+
+// setNever is called when direction d speaks nothing known.
+func (t *Table) setNever(k *conn, d chunk.Dir) {
+	s := &k.dir[d]
 	s.never = true
 	if n := len(s.tail) - forGuess; n > 0 {
 		t.cfg.Ledger.Bytes.Lose(ledger.NotDecoded, uint64(n))
@@ -389,8 +414,7 @@ func (t *Table) sniff(k *conn, d chunk.Dir, b []byte, at event.Time) {
 		s.skipped += uint64(n)
 	}
 	// The client's word counts: a server may speak first, and something else, and the client HTTP all the same.
-	o := &k.dir[d.Other()]
-	if o.never || !k.mid && (k.role == chunk.Server && d == chunk.Received || k.role == chunk.Client && d == chunk.Sent) {
+	if o := &k.dir[d.Other()]; o.never || !k.mid && (k.role == chunk.Server && d == chunk.Received || k.role == chunk.Client && d == chunk.Sent) {
 		t.stop(k, ledger.NotDecoded, t.guess(k))
 	}
 }
@@ -402,6 +426,9 @@ func (t *Table) guess(k *conn) Guess {
 	}
 	return guess(k.dir[client].tail, k.dir[client.Other()].tail)
 }
+
+// SetRecording changes Config.Recording for the connections from now on.
+func (t *Table) SetRecording(on bool) { t.cfg.Recording = on }
 
 // start begins to decode k.
 func (t *Table) start(k *conn, p proto.Protocol, requests chunk.Dir, at event.Time) {
@@ -463,6 +490,11 @@ func (t *Table) eof(k *conn, d chunk.Dir, at event.Time) {
 
 // stop ends decoding, or the attempt to recognise k: from here on nothing is kept of it.
 func (t *Table) stop(k *conn, why ledger.Reason, g Guess) {
+	if k.state == sniffing {
+		for _, s := range k.dir {
+			t.Stats.Bytes[g].Add(uint64(len(s.tail)) + s.skipped)
+		}
+	}
 	t.finish(k, k.last, why)
 	if k.state == undecoded {
 		k.reason = why

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -262,6 +263,39 @@ func TestWhatSpeaksNothingKnownIsCountedByWhatItSeemsToBe(t *testing.T) {
 	}
 }
 
+func TestHTTPBehindASOCKSHandshakeIsRead(t *testing.T) {
+	for name, v := range map[string][2][]string{ // what client and server say in turn
+		"4":                 {{"\x04\x01\x00\x50\xc0\x00\x02\x01me\x00"}, {"\x00\x5a\x00\x00\x00\x00\x00\x00"}},
+		"4a":                {{"\x04\x01\x00\x50\x00\x00\x00\x01\x00h.example\x00"}, {"\x00\x5a\x00\x00\x00\x00\x00\x00"}},
+		"5":                 {{"\x05\x01\x00", "\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50"}, {"\x05\x00", "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"}},
+		"5 with a password": {{"\x05\x02\x00\x02", "\x01\x02me\x03pwd", "\x05\x01\x00\x03\x09h.example\x00\x50"}, {"\x05\x02", "\x01\x00", "\x05\x00\x00\x04" + strings.Repeat("0", 18)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(Config{})
+			for i := range v[0] {
+				for _, c := range []byte(v[0][i]) { // byte by byte
+					w.in(1, string([]byte{c}))
+				}
+				w.out(1, v[1][i])
+			}
+			w.in(1, get)
+			w.out(1, ok)
+			require.Equal(t, []string{"1: GET /a 200 0/2"}, w.calls)
+			e := w.finish(t)
+			require.EqualValues(t, len(get)+len(ok), e.Bytes.Delivered)
+		})
+	}
+}
+
+func TestATLSConnectionJoinedInMidStreamIsGivenUpAtOnce(t *testing.T) {
+	w := newWorld(Config{})
+	w.flags = chunk.TakenOver
+	w.in(1, "\x17\x03\x03\x40\x00"+strings.Repeat("c", 0x4000))
+	w.out(1, "\x17\x03\x03\x40\x00"+strings.Repeat("c", 0x4000))
+	require.EqualValues(t, 1, w.Stats.Undecoded[TLS].Load())
+	w.finish(t)
+}
+
 func TestARequestToAServerThatSpokeFirstIsACallWithoutStatus(t *testing.T) {
 	w := newWorld(Config{})
 	w.out(1, "SSH-2.0-OpenSSH_9.2\r\n")
@@ -390,6 +424,9 @@ func TestCloseEndsConnectionsInTheOrderOfTheirActivity(t *testing.T) {
 func TestAFloodOfHalfOpenConnectionsIsBoundedAndHonestTrafficGoesOn(t *testing.T) {
 	const bound = 16 << 20
 	w := newWorld(Config{Memory: bound})
+	var before runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
 	const honest = 1 << 40
 	for id := chunk.ConnID(1); id <= 100_000; id++ {
 		w.in(id, "GET /"+strings.Repeat("a", int(id%700))) // a request line that does not end
@@ -402,6 +439,10 @@ func TestAFloodOfHalfOpenConnectionsIsBoundedAndHonestTrafficGoesOn(t *testing.T
 	}
 	require.Len(t, w.calls, 1000)
 	require.NotZero(t, w.Stats.Evicted.Load())
+	runtime.GC()
+	var after runtime.MemStats
+	runtime.ReadMemStats(&after)
+	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(2*bound), "what is accounted for is what is used")
 	e := w.finish(t)
 	require.NotZero(t, e.Bytes.Lost["conn_budget"])
 }
@@ -459,6 +500,7 @@ func TestADroppedConnectionIsJoinedAnew(t *testing.T) {
 func FuzzTable(f *testing.F) {
 	f.Add([]byte(get+get), []byte(ok+ok), []byte{0, 200, 1, 200, 0, 200, 1, 200}, uint8(0))
 	f.Add([]byte(get+"x"), []byte("SSH-2.0-x\r\n"+ok), []byte{1, 9, 0, 99, 4, 5, 65, 77, 8, 1, 9, 0, 12, 9, 0, 0}, uint8(2))
+	f.Add([]byte("\x05\x01\x00\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x50"+get), []byte("\x05\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"+ok), []byte{0, 3, 1, 2, 0, 10, 1, 10, 0, 99, 1, 99}, uint8(2))
 	f.Add([]byte("CONNECT a:1 HTTP/1.1\r\n\r\n\x16\x03\x01"), []byte("HTTP/1.1 200 k\r\n\r\n\x16"), []byte{0, 200, 1, 200, 1, 3}, uint8(1))
 	f.Fuzz(func(t *testing.T, q, r, order []byte, kind uint8) {
 		w := newWorld(Config{Memory: 4 << 10, Tail: 1 << 10, Sniff: 1 << 10, Recording: kind&16 != 0})
