@@ -51,6 +51,7 @@ type Paths struct {
 	parts    []event.Part // arena of the segments of one call
 	bounds   [maxParts + 1]piece
 	texts    map[string]string
+	known    [1 << knownBits]known
 	revealed map[uint64]struct{}
 }
 
@@ -89,6 +90,7 @@ func (p *Paths) Reveal(tokens ...uint64) (refused int) {
 		}
 		p.revealed[t] = struct{}{}
 	}
+	clear(p.known[:]) // their texts may leave now
 	return refused
 }
 
@@ -195,6 +197,11 @@ func (p *Paths) Segment(text []byte) event.Segment {
 // segment fills s from p.buf; false when that is not UTF-8.
 func (p *Paths) segment(s *event.Segment) bool {
 	b := p.buf
+	slot := p.slot(b)
+	if slot != nil && string(slot.text[:slot.len]) == string(b) {
+		*s = slot.seg
+		return true
+	}
 	s.Token = p.Token(b)
 	s.Kind, s.Shape = Classify(b)
 	ok := s.Shape.Other == 0 || utf8.Valid(b)
@@ -204,7 +211,33 @@ func (p *Paths) segment(s *event.Segment) bool {
 	if ok && s.Text == "" && textual(s.Kind) {
 		s.Text = p.text(b, s.Token, s.Shape.Word)
 	}
+	if slot != nil && ok && s.Parts == nil && textual(s.Kind) {
+		slot.len, slot.seg = uint8(copy(slot.text[:], b)), *s
+	}
 	return ok
+}
+
+// known is a word that came lately. Most segments of most paths are the same few words ("api", "v1", "orders"): looking
+// them up took the splitting of a path with one id in it from 340 to 200 ns.
+type known struct {
+	text [knownLen]byte
+	len  uint8
+	seg  event.Segment
+}
+
+const (
+	knownBits = 9
+	knownLen  = 24 // longer ones are rarely words
+)
+
+// slot is where b is if it is known, nil when it is too long to be kept.
+func (p *Paths) slot(b []byte) *known {
+	n := len(b)
+	if n > knownLen {
+		return nil
+	}
+	h := uint32(n)*0x9e3779b1 ^ uint32(b[0])*0x85ebca6b ^ uint32(b[n/2])*0xc2b2ae35 ^ uint32(b[n-1])*0x27d4eb2f
+	return &p.known[h>>(32-knownBits)]
 }
 
 // split makes the parts of s from the first n of p.bounds and settles its kind.
