@@ -220,7 +220,7 @@ func (p *replay) open(o *replayOptions, names redact.Names, key [32]byte) (err e
 		p.undo = append(p.undo, p.stopCol)
 	}
 	p.direct = sink.NewDirect(&p.led, p.call)
-	p.pipe, err = agent.New(agent.Config{Key: key, Names: names, Recording: true, All: true, Fold: fold.Config{Templates: templates}}, &p.led, p.direct)
+	p.pipe, err = agent.New(agent.Config{Key: key, Names: names, Recording: true, All: o.calls != "" || o.alerts != "", Fold: fold.Config{Templates: templates}}, &p.led, p.direct)
 	return err
 }
 
@@ -267,7 +267,7 @@ func (p *replay) read(parent context.Context, format recording.Format, service s
 	p.stop = stop
 	stderr := p.cmd.ErrOrStderr()
 	p.reader = recording.New(recording.Config{Format: format, Service: service, Ledger: &p.led},
-		recording.Targets{Chunks: p.pipe.Handlers()[0], Exchanges: p.pipe.Emitter(0), Calls: p.line})
+		recording.Targets{Chunks: p.pipe.Handlers()[0], Exchanges: p.pipe.Emitter(0), Calls: p.line, Facts: p.pipe})
 	done := func() {}
 	if f, ok := stderr.(*os.File); ok && !quiet && term.IsTerminal(int(f.Fd())) {
 		done = p.progress(f, files)
