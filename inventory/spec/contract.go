@@ -135,7 +135,7 @@ func (k *comparison) params() {
 				continue
 			}
 			if h := observe.Find(t.Request.Headers, d.Name); h != nil {
-				with = max(with, min(h.OK, t.Single))
+				with = max(with, h.OK)
 			}
 		}
 		if with < t.Single {

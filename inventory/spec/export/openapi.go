@@ -404,7 +404,7 @@ func (w *writer) parameters(o *operation, keys map[string]bool) []any {
 				continue
 			}
 			v := valueOf(p.Kinds)
-			s := enum(v.schema(), p.Words, p.Free, p.Calls)
+			s := enum(v.schema(), p.Words, p.Free || p.Distinct > uint64(len(p.Words)), p.Calls)
 			example := v.example
 			if e, ok := s.get("enum").([]any); ok {
 				example = e[0]
@@ -423,7 +423,7 @@ func (w *writer) parameters(o *operation, keys map[string]bool) []any {
 			if p := t.Param(event.InHeader, h.Name); p != nil {
 				v = valueOf(p.Kinds)
 			}
-			list = append(list, parameter(h.Name, "header", h.OK == t.Request.OK && h.OK >= minAlways, v.schema(), v.example))
+			list = append(list, parameter(h.Name, "header", h.OK == t.Single && h.OK >= minAlways, v.schema(), v.example))
 		}
 	}
 	return list

@@ -87,6 +87,8 @@ type Param struct {
 	Kinds  event.KindSet `json:"kinds,omitempty"`
 	Words  []string      `json:"words,omitempty"` // values that are listed API words, sorted
 	Free   bool          `json:"free,omitempty"`  // other values were seen too: it is no enumeration
+	// Distinct is how many values there were at least, as the Tally with the most of them says: a Tally does not carry words.
+	Distinct uint64 `json:"distinct,omitempty"`
 }
 
 // Message is what was seen of requests, or of the responses with one status.
@@ -94,7 +96,7 @@ type Message struct {
 	Status int `json:"status,omitempty"` // of a response; 0: none was seen
 	Count
 	Types   []Named    `json:"types,omitempty"`   // media types
-	Headers []Named    `json:"headers,omitempty"` // names
+	Headers []Named    `json:"headers,omitempty"` // names, of Calls that came alone: compare with Single
 	Body    event.Body `json:"body,omitzero"`     // of a request: only of requests answered below 400
 }
 
@@ -170,8 +172,11 @@ func (t *Traits) count(call *event.Call, n uint64, limit int) {
 	t.Request.add(c)
 	t.Single += single
 	t.named(&t.Request.Types, call.RequestType, c, limit)
+	alone := call.Calls() == 1 // a Tally has the headers of its first call, which came as a Call of its own
 	for _, h := range call.RequestHeaders {
-		t.named(&t.Request.Headers, h, c, limit)
+		if alone {
+			t.named(&t.Request.Headers, h, c, limit)
+		}
 	}
 	if shapes && call.RequestBody != nil && c.OK > 0 {
 		t.body(&t.Request.Body, call.RequestBody, limit)
@@ -179,7 +184,7 @@ func (t *Traits) count(call *event.Call, n uint64, limit int) {
 	t.named(&t.Auth, call.Auth.Kind.String(), c, limit)
 	for i := range call.Params {
 		if p := &call.Params[i]; p.In == event.InQuery || p.In == event.InHeader || p.In == event.InCookie {
-			t.param(p, c, single, limit)
+			t.param(p, c, single, call.Sums, limit)
 		}
 	}
 	m := t.answer(call.Status, limit)
@@ -189,7 +194,9 @@ func (t *Traits) count(call *event.Call, n uint64, limit int) {
 	m.add(c)
 	t.named(&m.Types, call.ResponseType, c, limit)
 	for _, h := range call.ResponseHeaders {
-		t.named(&m.Headers, h, c, limit)
+		if alone {
+			t.named(&m.Headers, h, c, limit)
+		}
 	}
 	if shapes && call.ResponseBody != nil {
 		t.body(&m.Body, call.ResponseBody, limit)
@@ -245,7 +252,7 @@ func byParam(p Param, q *event.Param) int {
 	return cmp.Or(cmp.Compare(p.In, q.In), cmp.Compare(p.Name, q.Name))
 }
 
-func (t *Traits) param(q *event.Param, c Count, single uint64, limit int) {
+func (t *Traits) param(q *event.Param, c Count, single uint64, tally *event.Sketch, limit int) {
 	i, ok := slices.BinarySearchFunc(t.Params, q, byParam)
 	if !ok {
 		if len(t.Params) >= maxParams || t.overhead+paramBytes > limit {
@@ -266,7 +273,17 @@ func (t *Traits) param(q *event.Param, c Count, single uint64, limit int) {
 			p.Kinds, p.Words, p.Free = 0, p.Words[:0], false
 		}
 		p.Kinds.Add(q.Kind)
-		p.word(q.Word)
+		if q.Word != "" || q.Kind != event.KindWord || tally == nil {
+			p.word(q.Word)
+		}
+	}
+	if tally == nil || p.Free {
+		return
+	}
+	for i := range tally.Distinct {
+		if d := &tally.Distinct[i]; d.In == q.In && d.Name == q.Name {
+			p.Distinct = max(p.Distinct, d.Values.Count())
+		}
 	}
 }
 
@@ -275,7 +292,7 @@ func (p *Param) word(w string) {
 		p.Free = true
 	}
 	if p.Free {
-		p.Words = p.Words[:0]
+		p.Words, p.Distinct = p.Words[:0], 0
 		return
 	}
 	if i, ok := slices.BinarySearch(p.Words, w); !ok {
@@ -332,6 +349,9 @@ func (p *Param) merge(q *Param) {
 	}
 	p.add(q.Count)
 	p.Single += q.Single
+	if p.Distinct = max(p.Distinct, q.Distinct); p.Free {
+		p.Distinct = 0
+	}
 }
 
 func (t *Traits) message(m, o *Message, limit int) {
