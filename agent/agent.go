@@ -1,6 +1,6 @@
 // Package agent wires the rooms of one node: connections, parsers, redaction, enrichment, fold and sink.
 //
-// In: chunks of live sockets or of a recording, or Exchanges and Calls that a log tells of. Out: event.Calls through an Out, one per shard, and the state of
+// In: chunks of live sockets or of a recording, or Exchanges that a log tells of. Out: event.Calls through an Out, one per shard, and the state of
 // the sensor. A shard runs its connections through the whole pipeline by direct calls; nothing raw leaves redact. The package
 // itself parses nothing and keeps nothing but the wiring.
 package agent
@@ -58,7 +58,7 @@ type Config struct {
 type Pipeline struct {
 	shards []*shard
 	led    *ledger.Ledger
-	told   uint64 // Calls without an id
+	told   told
 }
 
 // New returns a Pipeline with a shard for each of outs. It counts in led what it captured of calls and what it lost.
@@ -69,7 +69,10 @@ func New(cfg Config, led *ledger.Ledger, outs ...Out) (*Pipeline, error) {
 	if len(outs) == 0 {
 		return nil, fmt.Errorf("agent: no out")
 	}
-	p := &Pipeline{led: led}
+	p := &Pipeline{led: led, told: told{}}
+	if cfg.Processes == nil {
+		cfg.Processes = p.told
+	}
 	for i, out := range outs {
 		p.shards = append(p.shards, newShard(&cfg, led, i, out))
 	}
@@ -88,15 +91,34 @@ func (p *Pipeline) Handlers() []chunk.Handler {
 // Emitter takes Exchanges that a log or a HAR file tells of.
 func (p *Pipeline) Emitter(shard int) proto.Emitter { return p.shards[shard] }
 
-// Call takes a Call that was redacted before, in the first shard. It is borrowed.
-func (p *Pipeline) Call(c *event.Call) {
-	s := p.shards[0]
-	if c.State == event.Done {
-		p.led.Calls.Capture(c.Calls())
+// Node says where the chunks that follow were captured, and which process there was gnomon's own: at the sockets of the node name, whose processes
+// Process tells of, or with an empty name between the ends. It makes the replay of a live capture give the same Calls. Not while shards run.
+func (p *Pipeline) Node(name string, own uint32) {
+	clear(p.told)
+	for _, s := range p.shards {
+		s.own = own
+		s.table.SetRecording(name == "")
+		s.redact.SetNode(name)
+		s.enrich.SetNode(name)
 	}
-	p.told++
-	s.fold.Add(c, event.ID{Hi: p.told}, max(c.Time, c.Until))
 }
+
+// Process says who pid is from here on. Not while shards run.
+func (p *Pipeline) Process(pid uint32, name, workload string) {
+	if len(p.told) >= maxTold {
+		clear(p.told)
+	}
+	p.told[pid] = enrich.Process{Name: name, Workload: workload}
+}
+
+// told is what a recording says of processes.
+type told map[uint32]enrich.Process
+
+// Process implements enrich.Processes.
+func (t told) Process(pid uint32, _ event.Time) enrich.Process { return t[pid] }
+
+// maxTold is how many processes of a recording are known at one time; a recording tells anew of those that it forgot.
+const maxTold = 1 << 20
 
 // Flush ends all connections and lets leave all that is held back. The source must have ended.
 func (p *Pipeline) Flush(at event.Time) {

@@ -100,6 +100,12 @@ func Open(cfg LiveConfig) (*Live, error) {
 // Templates takes what the collector learns.
 func (l *Live) Templates() *fold.Templates { return l.tpl }
 
+// Process names a process as of a time, and its workload.
+func (l *Live) Process(pid uint32, at event.Time) (name, workload string) {
+	p := l.cfg.Processes.Process(pid, at)
+	return p.Name, p.Workload
+}
+
 // Facts is what the source runs on and what it cannot see.
 func (l *Live) Facts() live.Facts {
 	l.mu.Lock()
@@ -114,11 +120,13 @@ func (l *Live) Facts() live.Facts {
 // Run reads, decodes and hands over until ctx is done; then it drains: all that was captured reaches the sink. It closes the source.
 func (l *Live) Run(ctx context.Context) error {
 	handlers := l.pipe.Handlers()
+	clocks := make([]*clock, len(handlers))
 	for i := range handlers {
 		if l.cfg.Tee != nil {
 			handlers[i] = l.cfg.Tee(i, handlers[i])
 		}
-		handlers[i] = &clock{l: l, next: handlers[i]}
+		clocks[i] = &clock{l: l, next: handlers[i]}
+		handlers[i] = clocks[i]
 	}
 	handed := make(chan error, 1)
 	go func() { handed <- l.bus.Run(context.WithoutCancel(ctx), l.cfg.Sink) }()
@@ -132,19 +140,24 @@ func (l *Live) Run(ctx context.Context) error {
 	l.state, l.facts = "stopped", &facts
 	now := l.now
 	l.mu.Unlock()
+	for _, c := range clocks {
+		now = max(now, c.newest)
+	}
 	l.pipe.Flush(now)
 	l.bus.Close()
 	return errors.Join(err, <-handed, l.src.Close())
 }
 
-// clock notes the newest tick for Flush and Sensor.
+// clock notes how far time came: the newest chunk for Flush, the newest tick for Sensor.
 type clock struct {
-	l    *Live
-	next chunk.Handler
+	l      *Live
+	next   chunk.Handler
+	newest event.Time // read when Run of the source has returned
 }
 
 // Chunk implements chunk.Handler.
 func (c *clock) Chunk(k *chunk.Chunk) {
+	c.newest = max(c.newest, k.Time)
 	if k.Kind == chunk.Tick {
 		c.l.mu.Lock()
 		c.l.now = max(c.l.now, k.Time)

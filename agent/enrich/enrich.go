@@ -53,6 +53,9 @@ func New(cfg Config) *Enricher {
 	return &Enricher{cfg: cfg, addrs: map[netip.Addr]string{}}
 }
 
+// SetNode changes Config.Node for the connections from now on.
+func (e *Enricher) SetNode(name string) { e.cfg.Node = name }
+
 // identity is what is known of a connection's ends.
 type identity struct {
 	service        string

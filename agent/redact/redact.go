@@ -234,6 +234,9 @@ func (r *Redactor) Reset(dst *event.Call) {
 	*dst = event.Call{Params: dst.Params[:0], Signs: dst.Signs[:0], Auth: event.Auth{Scopes: dst.Auth.Scopes[:0]}}
 }
 
+// SetNode changes Config.Node for the Calls from now on.
+func (r *Redactor) SetNode(name string) { r.cfg.Node = name }
+
 // SubKey is a key for another room, derived from the installation's.
 func (r *Redactor) SubKey(purpose string) [16]byte {
 	_, raw := derive(r.cfg.Key[:], purpose)

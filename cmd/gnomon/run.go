@@ -103,9 +103,10 @@ func (o *runOptions) run(c *cobra.Command) (err error) {
 		}
 		return err
 	}
+	var rec *record.Writer
 	if o.record != "" {
-		rec, closeRecord, err := o.openRecord(c)
-		if err != nil {
+		var closeRecord func() error
+		if rec, closeRecord, err = o.openRecord(c); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, closeRecord()) }()
@@ -114,6 +115,9 @@ func (o *runOptions) run(c *cobra.Command) (err error) {
 	sensor, err := agent.Open(cfg)
 	if err != nil {
 		return err
+	}
+	if rec != nil {
+		rec.Know(cfg.Node, uint32(os.Getpid()), sensor.Process)
 	}
 	running := false
 	defer func() {

@@ -66,6 +66,7 @@ type Targets struct {
 	Chunks    chunk.Handler
 	Exchanges proto.Emitter
 	Calls     func(*event.Call)
+	Facts     record.Facts // takes what gnomon's own recordings know beyond chunks, and an empty node before any other capture; may be nil
 }
 
 // Config is what a Reader needs besides its targets.
@@ -112,6 +113,20 @@ type clocked struct{ r *Reader }
 func (c clocked) Chunk(k *chunk.Chunk) {
 	c.r.newest = max(c.r.newest, k.Time)
 	c.r.to.Chunks.Chunk(k)
+}
+
+// Node implements record.Facts.
+func (c clocked) Node(name string, own uint32) {
+	if c.r.to.Facts != nil {
+		c.r.to.Facts.Node(name, own)
+	}
+}
+
+// Process implements record.Facts.
+func (c clocked) Process(pid uint32, name, workload string) {
+	if c.r.to.Facts != nil {
+		c.r.to.Facts.Process(pid, name, workload)
+	}
 }
 
 // Progress returns how many bytes of the files were read, packed as they are.
@@ -221,11 +236,13 @@ func (r *Reader) file(ctx context.Context, f *File, in io.Reader) error {
 	}
 	switch f.Format {
 	case Pcap:
+		clocked{r}.Node("", 0)
 		if r.pcap == nil {
 			r.pcap = pcap.New(pcap.Config{TCP: r.cfg.TCP}, r.to.Chunks)
 		}
 		err = r.pcap.Read(ctx, br)
 	case Chunks:
+		clocked{r}.Node("", 0) // until the recording says where it was made
 		var st record.Stats
 		st, err = record.Read(ctx, br, clocked{r})
 		r.sum.Chunks += st.Chunks
