@@ -288,6 +288,26 @@ func TestLearnedTemplatesRegroupThePast(t *testing.T) {
 	require.Empty(t, c.Apply(&x), "a new value of a known parameter is nothing new")
 }
 
+func TestWhatComesWithoutAPathKeepsTheTemplateThatItCameWith(t *testing.T) {
+	c := New(Config{})
+	for i, text := range []string{"(other paths)", "*", "shop.example:443", "/orders/{orderId}", ""} {
+		x := call(i, "GET", 200)
+		x.Path, x.Template = nil, text
+		c.Apply(&x)
+		y := call(10+i, "GET", 200, "word", fmt.Sprintf("w%d", i))
+		c.Apply(&y)
+	}
+	c.Relearn(true)
+	var got []string
+	rows, _ := c.Endpoints(Query{})
+	for _, r := range rows {
+		if !strings.HasPrefix(r.Template, "/word") {
+			got = append(got, r.Template)
+		}
+	}
+	require.Equal(t, []string{"(other paths)", "*", "/", "/orders/{orderId}", "shop.example:443"}, got)
+}
+
 func TestAFloodOfPathsCostsDetailAndNeitherCountsNorMemory(t *testing.T) {
 	c := New(Config{MaxBytes: 4 << 20, MaxLeaves: 2000, MaxAttempted: 300})
 	const flood, honest = 100_000, 1000

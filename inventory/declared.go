@@ -66,7 +66,7 @@ func (c *Catalog) cover(s *service) (changed bool) {
 
 // typed is l's path with its values as kinds.
 func (l *leaf) typed() string {
-	if l.segs == nil {
+	if len(l.segs) == 0 {
 		return l.fixed
 	}
 	return endpoint.Typed(l.segs).Text

@@ -138,7 +138,7 @@ func (s *service) template(l *leaf) endpoint.Template {
 	if t := s.declaration(l); t != nil {
 		return *t
 	}
-	if l.segs == nil {
+	if len(l.segs) == 0 {
 		return fixedTemplate(l.fixed)
 	}
 	if m := s.learn.matcher; m != nil {

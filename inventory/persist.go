@@ -114,7 +114,7 @@ func (c *Catalog) record(l *leaf) (LeafRecord, error) {
 		er.Params = append(er.Params, paramRecord{p.h, c.names[p.h], p.in, p.kinds, p.calls, p.values})
 	}
 	var err1, err2 error
-	if l.segs != nil {
+	if len(l.segs) > 0 {
 		r.Path, err1 = json.Marshal(l.segs)
 	}
 	r.Evidence, err2 = json.Marshal(&er)

@@ -18,6 +18,7 @@ import (
 type Query struct {
 	Service string     // exact, or a prefix that ends in "*"
 	Since   event.Time // last seen at or after
+	Before  event.Time // of endpoints: last seen before; 0: no matter
 	State   string     // of an endpoint
 	Probes  bool       // endpoints that only probes call, too
 	Sort    string     // a name of SortKeys, "-" before it for the largest first; "" for the default
@@ -352,7 +353,7 @@ func (c *Catalog) Endpoints(q Query) ([]Endpoint, int) {
 				continue
 			}
 			ev, probes := g.whole()
-			if max(ev.last, probes.last) < q.Since || ev.calls == 0 && (probes.calls == 0 || !q.Probes) {
+			if max(ev.last, probes.last) < q.Since || q.Before != 0 && max(ev.last, probes.last) >= q.Before || ev.calls == 0 && (probes.calls == 0 || !q.Probes) {
 				continue
 			}
 			r := c.row(s, g, &ev, &probes)
@@ -553,7 +554,7 @@ func (c *Catalog) detail(s *service, g *endpointGroup) Detail {
 	d.Params = c.params(g, e)
 	d.Examples = []string{}
 	for _, l := range g.leaves {
-		if l.segs == nil {
+		if len(l.segs) == 0 {
 			d.Examples = append(d.Examples, l.fixed)
 		} else {
 			d.Examples = append(d.Examples, endpoint.Typed(l.segs).Text)
@@ -591,7 +592,7 @@ func (c *Catalog) params(g *endpointGroup, e *evidence) []Param {
 	rest := []Param{}
 	for i := range e.params {
 		q := &e.params[i]
-		if q.in == event.InPath && len(g.leaves) > 0 && g.leaves[0].segs != nil {
+		if q.in == event.InPath && len(g.leaves) > 0 && len(g.leaves[0].segs) > 0 {
 			continue
 		}
 		rest = append(rest, Param{q.in, c.nameOf(q.h), q.kind(), q.calls, q.values.Count()})

@@ -427,15 +427,17 @@ func (j *judge) features(x []float32, i int, groups []group, at *place, c *conte
 		}
 	}
 	add(float64(len(g.parts)), lg(float64(words.StatOf(stem.Word).Providers)), frac(float64(stem.Hits), float64(stem.Pieces)), lg(float64(words.StatOf(last.Word).Providers)), sameLast)
+	// 124: how thin the evidence is
+	add(lg(float64(j.total)), j.perEnd, j.once)
 	if !j.second {
 		return x
 	}
-	// 124: what the first pass said
+	// 127: what the first pass said
 	p, own := j.prior(g)
 	te, tn := j.tokP[g.token].without(own)
 	ne, nn := j.nameP[j.names1(at)].without(c.ownName)
 	add(p, te, lg(tn), ne, lg(nn), frac(rest.p, rest.n), frac(rest.p-rest.typed, others), a.pmin, a.pmax, frac(k.p, k.n), frac(k.p-k.typed, words1))
-	// 135: what it says of what follows, and where the same values stand
+	// 138: what it says of what follows, and where the same values stand
 	var sum, cnt float64
 	for _, nd := range g.nodes {
 		for ch := j.l.nodes[nd].child; ch != 0; ch = j.l.nodes[ch].next {
@@ -449,7 +451,7 @@ func (j *judge) features(x []float32, i int, groups []group, at *place, c *conte
 		vs, vn = vs-te, vn-1
 	}
 	add(frac(vs, vn), frac(vn, others))
-	// 139: words of its style in the service
+	// 142: words of its style in the service
 	st, sn := j.styleP[style(g)].without(tally{p, 1})
 	any, _ := j.styleP[anyStyle].without(tally{p, 1})
 	add(st, lg(sn), any)

@@ -126,6 +126,6 @@ func parseModel(b []byte) (*model, error) {
 
 // How many features the passes have.
 const (
-	numFirst  = 124
-	numSecond = 144
+	numFirst  = 127
+	numSecond = 147
 )
