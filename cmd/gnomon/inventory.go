@@ -135,10 +135,12 @@ func newAPIsCmd() *cobra.Command {
 		Short: "List the services: one row each",
 		Long: `One row per service, with its endpoints, callers, authentication, encryption, kinds of data and risk. The last line says
 what was seen but not decoded, and why.`,
-		Example: "  gnomon apis\n  gnomon apis --sort -calls --limit 10\n  gnomon apis --store gnomon.db -o json",
+		Example: "  gnomon apis\n  gnomon apis --sort -calls --limit 10\n  gnomon apis --store gnomon.db -o json\n  gnomon apis --versions\n  gnomon apis --duplicates",
 		Args:    cobra.NoArgs,
 	}
+	var sprawl sprawlOptions
 	o.add(c, true)
+	sprawl.add(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		q, err := o.query()
 		if err != nil {
@@ -149,6 +151,9 @@ what was seen but not decoded, and why.`,
 			return err
 		}
 		defer done()
+		if sprawl.asked() {
+			return sprawl.print(c, o.output.printer(c), inv, o.service)
+		}
 		rows, total, err := inv.Services(c.Context(), q)
 		if err != nil {
 			return err
@@ -179,6 +184,9 @@ func afterList(c *cobra.Command, p *out.Printer, inv api.Inventory, rows, total 
 	return err
 }
 
+// decoded are the blind spots that cost detail of calls that were decoded; `gnomon sensors` shows them.
+var decoded = []string{"fold_budget", "body_budget", "taken_over"}
+
 // notDecoded says what the sensors saw and could not read, and why.
 func notDecoded(sensors []event.Sensor) string {
 	if len(sensors) == 0 {
@@ -191,7 +199,7 @@ func notDecoded(sensors []event.Sensor) string {
 		bytes += sensors[i].Ledger.Bytes.Lost["not_decoded"]
 		for j := range sensors[i].BlindSpots {
 			b := &sensors[i].BlindSpots[j]
-			if b.Count == 0 && b.Bytes == 0 {
+			if b.Count == 0 && b.Bytes == 0 || slices.Contains(decoded, b.Kind) {
 				continue
 			}
 			name := b.Kind
@@ -242,17 +250,19 @@ func newEndpointsCmd() *cobra.Command {
 	var o listOptions
 	var state string
 	var probes bool
+	var idle sinceFlag
 	c := &cobra.Command{
 		Use:   "endpoints",
 		Short: "List the endpoints: one row each",
 		Long: `One row per method and path template of each service. The tier says how sure it is that the endpoint exists: confirmed by an
 answer below 400, failed (it answers, but only with errors), or attempted (nothing but silence, 404 and the like came back).
 Endpoints that only health checks and metric scrapes call are left out unless --probes asks for them.`,
-		Example: "  gnomon endpoints\n  gnomon endpoints --service nginx.service:80 --sort -calls\n  gnomon endpoints --since 1h -o jsonl\n  gnomon endpoints --store gnomon.db --state undeclared",
+		Example: "  gnomon endpoints\n  gnomon endpoints --service nginx.service:80 --sort -calls\n  gnomon endpoints --since 1h -o jsonl\n  gnomon endpoints --store gnomon.db --state undeclared\n  gnomon endpoints --idle 30d",
 		Args:    cobra.NoArgs,
 	}
 	o.add(c, true)
 	c.Flags().StringVar(&state, "state", "", "in this `STATE` only: "+strings.Join(inventory.States, ", "))
+	c.Flags().Var(&idle, "idle", "only those that nobody has called for so long, or since then: 30d, 12h, 2026-11-24")
 	c.Flags().BoolVar(&probes, "probes", false, "with those that only health checks and metric scrapes call")
 	c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(inventory.States, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -260,7 +270,7 @@ Endpoints that only health checks and metric scrapes call are left out unless --
 		if err != nil {
 			return err
 		}
-		q.State, q.Probes = state, probes
+		q.State, q.Probes, q.Before = state, probes, idle.at
 		if err := q.Check(); err != nil {
 			return usageError{err}
 		}
