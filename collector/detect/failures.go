@@ -18,7 +18,7 @@ type cusum struct {
 }
 
 func (failures) observe(e *Engine, s *sight) {
-	if s.ep == nil || s.relay || s.w != nil && s.w.Served > 0 {
+	if s.ep == nil || s.relay || s.w != nil && s.w.driven() {
 		return
 	}
 	bad := false

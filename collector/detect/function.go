@@ -179,7 +179,7 @@ func (novelty) observe(e *Engine, s *sight) {
 		why = "it has a new endpoint of its own"
 	case kind == "egress" && w.Later >= 2 && w.Outside >= 8:
 		why = "it meets new hosts all the time"
-	case kind != "egress" && kind != "llm_abuse" && !s.freshEndpoint && int64(s.t-s.ep.First) < day, kind == "bfla" && s.freshEndpoint, kind == "lateral_movement" && (s.freshEndpoint || int64(s.t-s.svc.First) < day):
+	case kind != "egress" && kind != "llm_abuse" && (s.freshEndpoint || int64(s.t-s.ep.First) < day) && (s.sw == nil || int64(s.t-s.svc.First) < day || int64(s.t-s.sw.Newest) < day):
 		why = "what it calls is new, too"
 	}
 	p := pending{

@@ -42,7 +42,7 @@ func (r *signRates) at(name string) *float64 {
 }
 
 func (inject) observe(e *Engine, s *sight) {
-	if s.ep == nil || s.relay || s.w != nil && s.w.Served > 0 { // a server hands on what others sent it
+	if s.ep == nil || s.relay || s.w != nil && s.w.driven() { // a server hands on what others sent it
 		return
 	}
 	e.signs.All += s.n

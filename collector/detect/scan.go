@@ -45,7 +45,7 @@ func (scan) observe(e *Engine, s *sight) {
 	enough := d >= 12 || d >= 5 && st.Visits >= 3
 	switch {
 	case s.p.Workload:
-		enough = d >= 4 && s.w.Served < 1 || d >= 6
+		enough = d >= 4 && !s.w.driven() || d >= 6
 	case !s.p.Anonymous:
 		enough = d >= 6
 	}

@@ -77,7 +77,7 @@ type endpoint struct {
 	Peers    tail // distinct objects per principal and hour, of those without a habit of many
 	Response normal
 	Request  normal
-	Recent   float64              // fast mean of ln(response bytes)
+	Large    rate                 // answers far above the mean
 	Fails    struct{ Share rate } // refused or not there
 	Errors   rate
 	Signin   signinState
@@ -345,6 +345,9 @@ func (e *Engine) learn(s *sight) {
 		}
 	}
 	if s.place != nil {
+		if s.cred != nil || int64(s.t-s.p.First) > hour { // not the addresses that guess passwords
+			e.shared.seen(s.who, s.t, int64(s.t-e.start))
+		}
 		s.place.Last = s.t
 		if p.Machine && s.place.Machine != s.who {
 			s.place.Machine = s.who
@@ -477,6 +480,9 @@ func (w *workload) deployed(address string, t event.Time) bool {
 	}
 	return true
 }
+
+// driven says whether w mainly answers calls, so that what it calls follows what others ask of it.
+func (w *workload) driven() bool { return w.Served > 0.2*w.N }
 
 // livePods is how many pods were active in the last hour.
 func (w *workload) livePods(t event.Time) (n int) {

@@ -76,7 +76,7 @@ func (walk) observe(e *Engine, s *sight) {
 	}
 	d := st.IDs.count() + st.Extra
 	st.list(ep, d, suspect || st.Most >= 40)
-	if d < 6 || !e.warm(e.start) || !e.warm(ep.First) || s.p.Workload && s.w.Served > 0 && s.w.Relayed > 0 {
+	if d < 6 || !e.warm(e.start) || !e.warm(ep.First) || s.w != nil && s.w.driven() {
 		return
 	}
 	score, expected, baseline := 0.0, "", 0.0
@@ -84,14 +84,14 @@ func (walk) observe(e *Engine, s *sight) {
 	over, all := ep.Peers.over(d / 2)
 	switch {
 	case established:
-		if f := e.shared.factor(); d > (2.5*st.Most+8)*f {
+		if f := e.shared.factor(hour); d > (2.5*st.Most+8)*f {
 			score = 6 + d/(st.Most+1)
 			expected, baseline = fmt.Sprintf("at most %.0f, as in %.0f hours before", st.Most, st.Hours), st.Hours
 		}
 	case s.p.Machine || s.p.Workload:
 		return
 	}
-	shared := e.shared.factor()
+	shared := e.shared.factor(hour)
 	if (!established || st.Most < 12) && !s.p.Machine && !s.p.Workload && all >= 60 && d >= 10 && d > shared*min(2.2*ep.Peers.quantile(0.999)+4, 4*ep.Peers.quantile(0.99)+6) && d > 2*st.Most+4 {
 		x := max(6, math.Log((all+1)/(over+1)))
 		if x > score {
