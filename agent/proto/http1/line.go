@@ -174,21 +174,26 @@ func parseRequestLine(line []byte) (r requestLine, ok bool) {
 	return r, ok
 }
 
+// couldBeStatus says whether a status line may begin with b, as far as b goes. Shoutcast servers say ICY instead of a version.
+func couldBeStatus(b []byte) bool {
+	k, i := min(len(b), len(versionPrefix)), min(len(b), len(icy))
+	return equalFold(b[:k], versionPrefix[:k]) || string(b[:i]) == icy[:i]
+}
+
+const icy = "ICY "
+
 // parseStatusLine returns the status code of a whole line (RFC 9112 section 4), 0 if it is no status line.
 func parseStatusLine(line []byte) (status int, signs proto.Signs) {
 	line, bare := trimLine(line)
 	if bare {
 		signs |= proto.SignBareLF
 	}
-	if len(line) < len("HTTP/1.1 200") || !equalFold(line[:len(versionPrefix)], versionPrefix) {
-		return 0, 0
-	}
 	i := bytes.IndexByte(line, ' ')
-	if i < 0 {
+	if i < 0 || !couldBeStatus(line) {
 		return 0, 0
 	}
 	if v := line[:i]; string(v) != "HTTP/1.1" && string(v) != "HTTP/1.0" {
-		if !isDigit(line[len(versionPrefix)]) {
+		if line[0] != icy[0] && (i <= len(versionPrefix) || !isDigit(line[len(versionPrefix)])) {
 			return 0, 0
 		}
 		signs |= proto.SignBadVersion

@@ -261,7 +261,7 @@ func (p *parser) statusLine(h *half, b []byte, at event.Time) (n int, wait bool)
 	if h.since == 0 {
 		h.since = at
 	}
-	if k := min(len(b), len(versionPrefix)); !equalFold(b[:k], versionPrefix[:k]) {
+	if !couldBeStatus(b) {
 		return p.noResponse(h, at)
 	}
 	if n = lineEnd(b, h.scan); n == 0 || n > maxStart {
@@ -363,7 +363,7 @@ func (p *parser) requestHead(h *half, c *call, at event.Time) {
 		kind = bodyNone
 	}
 	p.frame(proto.Request, h, c, kind, n, at)
-	if h.cur == c && m.has&(1<<fExpect) != 0 && hasToken(m.value(fExpect), "100-continue") && c.res.bytes == 0 {
+	if h.cur == c && m.has&(1<<fExpect) != 0 && hasToken(m.value(fExpect), "100-continue") {
 		h.then = h.state
 		h.state = stMaybe
 	}

@@ -108,6 +108,7 @@ var vectors = []struct {
 	{"4 a status line needs no reason", parts(req(get), res("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n")), want("GET /a @h 200 0 0")},
 	{"4 a status line of HTTP/1.0", parts(req(get), res("HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n")), want("GET /a @h 404 0 0")},
 	{"4 what is no status line is no response", parts(req(get), res("SSH-2.0-OpenSSH_9.2\r\nGo away\r\n")), want("GET /a @h 0 0 0open junk")},
+	{"4 a Shoutcast server's ICY stands for a version", parts(req(get), res("ICY 200 OK\r\nicy-name: x\r\n\r\nmusic"), ends(proto.Response)), want(`GET /a @h 200 0 5"music" bad-version`)},
 	{"4 a status beyond three digits is no response", parts(req(get), res("HTTP/1.1 2000 OK\r\n\r\n")), want("GET /a @h 0 0 0open junk")},
 
 	// section 5: fields
