@@ -108,6 +108,9 @@ func values(q inventory.Query) url.Values {
 	if q.Since != 0 {
 		v.Set("since", q.Since.String())
 	}
+	if q.Before != 0 {
+		v.Set("before", q.Before.String())
+	}
 	if q.Probes {
 		v.Set("probes", "true")
 	}

@@ -30,6 +30,7 @@ type param struct {
 var (
 	serviceParam  = param{name: "service", kind: "string", about: "a service, or the beginning of some with * at the end"}
 	sinceParam    = param{name: "since", kind: "string", about: "seen at or after this RFC 3339 time"}
+	beforeParam   = param{name: "before", kind: "string", about: "last seen before this RFC 3339 time"}
 	limitParam    = param{name: "limit", kind: "integer", about: "at most so many, 1000 by default and at most (of calls 10000)"}
 	afterParam    = param{name: "after", kind: "integer", about: "above this sequence number"}
 	stateParam    = param{name: "state", kind: "string", about: "one of " + strings.Join(inventory.States, ", ")}

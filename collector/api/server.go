@@ -79,7 +79,7 @@ func (s *server) routes() []route {
 	newest := append(slices.Clone(since), limitParam)
 	return []route{
 		{path: "/v1/services", id: "services", about: "One row per service.", params: listParams, body: ServicesPage{}, serve: s.services},
-		{path: "/v1/endpoints", id: "endpoints", about: "One row per endpoint.", params: append(slices.Clone(listParams), stateParam, probesParam), body: EndpointsPage{}, serve: s.endpoints},
+		{path: "/v1/endpoints", id: "endpoints", about: "One row per endpoint.", params: append(slices.Clone(listParams), beforeParam, stateParam, probesParam), body: EndpointsPage{}, serve: s.endpoints},
 		{path: "/v1/endpoint", id: "endpoint", about: "One endpoint whole.", params: []param{{"name", "string", "id, or METHOD and template with a space between", true}, serviceParam}, body: inventory.Detail{}, serve: s.endpoint},
 		{path: "/v1/calls", id: "calls", about: "Recent calls, oldest first.", params: newest, body: CallsPage{}, serve: s.calls},
 		{path: "/v1/calls/stream", id: "followCalls", about: "Calls as they come" + lines, params: since, body: Sequenced{}, lines: true, serve: s.followCalls},
@@ -227,6 +227,12 @@ func query(r *http.Request, known ...string) (q inventory.Query, after uint64, e
 				err = errors.New("want an RFC 3339 time such as 2026-11-24T10:00:00Z")
 			}
 			q.Since = event.TimeOf(t)
+		case "before":
+			t, terr := time.Parse(time.RFC3339Nano, v[0])
+			if terr != nil {
+				err = errors.New("want an RFC 3339 time such as 2026-11-24T10:00:00Z")
+			}
+			q.Before = event.TimeOf(t)
 		case "state":
 			q.State = v[0]
 		case "sort":
@@ -274,7 +280,7 @@ func (s *server) services(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) endpoints(w http.ResponseWriter, r *http.Request) error {
-	q, _, err := query(r, "service", "since", "sort", "limit", "offset", "state", "probes")
+	q, _, err := query(r, "service", "since", "before", "sort", "limit", "offset", "state", "probes")
 	if err != nil {
 		return err
 	}
