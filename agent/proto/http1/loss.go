@@ -41,33 +41,6 @@ func (p *parser) resync(d proto.Dir, h *half, b []byte, at event.Time) (n int, w
 	return n, false
 }
 
-// skipLost is called when a response begins after a gap that may have held the starts of others. It decides which request
-// it answers:
-//   - One is under way, and was the only one when it was sent: its response began in the gap, so this is another's.
-//   - One is under way, and others were unanswered or lost before it: the gap held theirs.
-//   - Two are under way: the gap held the first one's, whether the client waits for responses (then it sent the second after
-//     the first one's) or not.
-//   - With more, or when the client is known not to wait, it cannot be known.
-func (p *parser) skipLost(h *half, at event.Time) {
-	c := p.first
-	p.overlap = false
-	if c == nil || c.resDone {
-		return
-	}
-	if p.n > 2 || p.pipelines && p.n > 1 {
-		p.pipelines = true
-		p.unpair(at)
-		return
-	}
-	p.last.doubt = false
-	if p.n == 1 && (!c.clean || h.lost <= 64 && c.req.has&(1<<fExpect) != 0) { // 64: room for no more than an interim response
-		return
-	}
-	c.res.lost, c.res.why = int64(h.lost), h.why
-	c.resDone, c.res.open = true, true
-	p.settle(at)
-}
-
 // Gap implements proto.Parser.
 func (p *parser) Gap(d proto.Dir, n uint64, why chunk.Why) {
 	h := &p.half[d]

@@ -12,14 +12,14 @@ import (
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
 
-// pairing checks that each response it sees answers its request: both carry the same number.
-type pairing struct {
+// pairs checks that each response it sees answers its request: both carry the same number.
+type pairs struct {
 	t                  *testing.T
 	seen               map[string]bool
 	right, wrong, none int
 }
 
-func (p *pairing) Emit(_ *proto.Conn, x *proto.Exchange) {
+func (p *pairs) Emit(_ *proto.Conn, x *proto.Exchange) {
 	if x.State != event.Done {
 		return
 	}
@@ -114,7 +114,7 @@ func TestLossSeldomPairsARequestWithAnothersResponse(t *testing.T) {
 					}
 					pending[p.dir] += uint64(len(p.data) - keep)
 				}
-				e := &pairing{t: t, seen: map[string]bool{}}
+				e := &pairs{t: t, seen: map[string]bool{}}
 				runTo(e, New(Config{}), false, nil, parts...)
 				right += e.right
 				wrong += e.wrong

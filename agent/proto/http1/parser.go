@@ -49,25 +49,14 @@ type parser struct {
 	c  *proto.Conn
 	e  proto.Emitter
 
-	half        [2]half
-	first, last *call // requests whose calls are not done, in order
-	n           int
-	seq         uint64
-	at          event.Time // of what came last
-	mid         bool       // the start of the connection was not seen
-	begun       bool       // the first bytes of a request were seen
-	answered    bool       // a response was seen
-	pipelines   bool       // the client sends requests before it has the response to the one before
-	unpaired    bool       // after a loss among pipelined requests: no statuses
-	gapBefore   bool       // requests may have been lost since the last one
-	orphans     int        // responses without a request since the last request
-	answers     int        // responses since the last request
-	turns       int        // requests in a row that came after exactly one response
-	batches     bool       // the client sends several requests and then waits for all the responses,
-	window      bool       // or it does not
-	overlap     bool       // which the next response will tell: requests followed while others were under way
-	yield       bool       // what is held of the other direction comes before the rest of this one
-	err         error
+	half [2]half
+	pairing
+	at       event.Time // of what came last
+	mid      bool       // the start of the connection was not seen
+	begun    bool       // the first bytes of a request were seen
+	answered bool       // a response was seen
+	yield    bool       // what is held of the other direction comes before the rest of this one
+	err      error
 }
 
 // Feed implements proto.Parser. It asks for any more bytes, never for a number.
@@ -193,69 +182,6 @@ func (p *parser) requestLine(h *half, b []byte, at event.Time) (n int, wait bool
 	return n, false
 }
 
-// begin makes a call for the next request and puts it into the queue.
-func (p *parser) begin(at event.Time) *call {
-	r := &p.half[proto.Response]
-	if r.state == stResync && r.cur != nil && !p.pipelines {
-		p.end(proto.Response, r, r.last, true) // it was over when the client asked again
-		p.seek(r)
-	}
-	if p.turns++; p.answers != 1 || r.state != stIdle {
-		p.turns = 0
-	}
-	if p.answers > 0 && !p.unpaired {
-		p.overlap = p.n > 0
-		p.batches = p.batches || p.n == 0 && p.pipelines
-	}
-	if p.unpaired && p.n == 0 && (at.Sub(p.at) >= p.pr.cfg.Quiet || p.turns >= inTurn || p.answers > 0 && p.batches && !p.window && (r.state == stIdle || r.state == stResync)) {
-		p.unpaired = false
-	}
-	if p.n >= p.pr.cfg.Outstanding {
-		p.unpair(at)
-	}
-	c := p.pr.newCall()
-	c.seq = p.seq
-	p.seq++
-	c.resDone, c.res.open = p.unpaired, p.unpaired
-	c.doubt = p.gapBefore && p.orphans == 0
-	c.clean = p.n == 0 && r.state == stIdle && !c.doubt
-	p.gapBefore, p.orphans, p.answers = false, 0, 0
-	if p.last == nil {
-		p.first = c
-	} else {
-		p.last.next = c
-	}
-	p.last = c
-	p.n++
-	return c
-}
-
-// unpair lets all requests go without a status.
-func (p *parser) unpair(at event.Time) {
-	p.unpaired, p.turns = true, 0
-	r := &p.half[proto.Response]
-	if r.cur != nil && !r.cur.orphan {
-		p.seek(r)
-	}
-	for c := p.first; c != nil; c = c.next {
-		c.res.open = c.res.open || !c.resDone
-		c.resDone = true
-	}
-	p.settle(at)
-}
-
-// settle emits and drops the calls at the head of the queue that are done.
-func (p *parser) settle(at event.Time) {
-	for c := p.first; c != nil && c.reqDone && c.resDone; c = p.first {
-		if p.first = c.next; p.first == nil {
-			p.last = nil
-		}
-		p.n--
-		p.emit(c, event.Done, at)
-		p.release(c)
-	}
-}
-
 // statusLine starts a response.
 func (p *parser) statusLine(h *half, b []byte, at event.Time) (n int, wait bool) {
 	if h.since == 0 {
@@ -276,23 +202,7 @@ func (p *parser) statusLine(h *half, b []byte, at event.Time) (n int, wait bool)
 		return p.noResponse(h, at)
 	}
 	h.scan, h.tunnel, p.answered = 0, false, true
-	if c := p.first; c != nil && c.doubt && !c.resDone {
-		p.pipelines = true // the response to one that was lost: it would have come before c had the client waited for it
-		p.unpair(at)
-	}
-	c := p.first
-	if c == nil || c.resDone {
-		c = p.pr.newCall()
-		c.orphan = true
-		p.c.Unused.Orphans++
-		if !p.unpaired {
-			p.orphans++
-		}
-	} else if p.n > 1 && c.rev == 0 {
-		p.pipelines = true
-		p.window = p.window || p.overlap
-	}
-	p.overlap = false
+	c := p.respondent(at)
 	c.status = status
 	c.signs |= signs
 	h.cur = c
