@@ -139,6 +139,16 @@ func headed(groups []group) {
 		}
 		h.tails[g.parts[1].Token] = struct{}{}
 	}
+	// Names joined by dots have the same words before and behind them: not a fixed name and a value.
+	behind := map[uint64]struct{}{}
+	for _, h := range heads {
+		for t := range h.tails {
+			behind[t] = struct{}{}
+		}
+	}
+	for t := range behind {
+		delete(heads, t)
+	}
 	// What proves the pattern are API words with three values or more; the other heads follow if they have the same values.
 	values := map[uint64]struct{}{}
 	for _, h := range heads {

@@ -9,7 +9,7 @@ import struct, sys
 import lightgbm as lgb
 import numpy as np
 
-TREES = 260
+TREES = 300
 MAGIC = b"gnomon-endpoint-model-1\n"
 
 
@@ -77,7 +77,7 @@ def main():
         w.append(weights(sets[-1][:, 2]) * float(times or 1))
     r, w = np.concatenate(sets), np.concatenate(w)
     y, x = r[:, 0], r[:, 3:].copy()
-    params = dict(objective="binary", learning_rate=0.06, num_leaves=31, min_data_in_leaf=150, feature_fraction=0.3, bagging_fraction=0.7, bagging_freq=1,
+    params = dict(objective="binary", learning_rate=0.05, num_leaves=31, min_data_in_leaf=150, feature_fraction=0.3, bagging_fraction=0.7, bagging_freq=1,
                   lambda_l2=5.0, max_bin=127, num_threads=1, verbosity=-1, seed=7, deterministic=True, force_row_wise=True)
     b = lgb.train(params, lgb.Dataset(x, y, weight=w), TREES)
     p = b.predict(x)
