@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -131,49 +130,58 @@ func (p *replay) cleanup() {
 
 // lines writes lines of JSON. After the first fault nothing is written any more, and the run is stopped.
 type lines struct {
-	w     *bufio.Writer
-	close func() error
-	buf   []byte
-	err   error
-	stop  func(error)
+	w    io.Writer
+	file *os.File // nil: standard output, which is not closed
+	buf  []byte   // lines that are not written yet
+	err  error
+	stop func(error)
 }
 
+const lineBuffer = 256 << 10
+
 func (p *replay) lines(name, what string) (*lines, error) {
-	l := &lines{close: func() error { return nil }}
+	l := &lines{w: p.cmd.OutOrStdout(), buf: make([]byte, 0, lineBuffer+64<<10)}
 	l.stop = func(err error) {
 		if p.stop != nil {
 			p.stop(err)
 		}
 	}
 	if name == "-" {
-		l.w = bufio.NewWriterSize(p.cmd.OutOrStdout(), 256<<10)
 		return l, nil
 	}
 	f, err := os.Create(name)
 	if err != nil {
 		return nil, fmt.Errorf("write the %s: %w", what, err)
 	}
-	l.w, l.close = bufio.NewWriterSize(f, 256<<10), f.Close
+	l.w, l.file = f, f
 	return l, nil
 }
 
-func (l *lines) put(line []byte) {
-	if l.err != nil {
-		return
+// end ends the line that was appended to buf.
+func (l *lines) end() {
+	if l.buf = append(l.buf, '\n'); len(l.buf) >= lineBuffer {
+		l.write()
 	}
-	if _, l.err = l.w.Write(append(line, '\n')); l.err != nil {
-		l.stop(l.err)
+}
+
+func (l *lines) write() {
+	if l.err == nil && len(l.buf) > 0 {
+		if _, l.err = l.w.Write(l.buf); l.err != nil {
+			l.stop(l.err)
+		}
 	}
+	l.buf = l.buf[:0]
 }
 
 func (l *lines) finish() error {
 	if l == nil {
 		return nil
 	}
-	if l.err == nil {
-		l.err = l.w.Flush()
+	l.write()
+	if l.file != nil {
+		return errors.Join(l.err, l.file.Close())
 	}
-	return errors.Join(l.err, l.close())
+	return l.err
 }
 
 // open puts the rooms together. Only what is asked for is there: calls alone need no inventory.
@@ -189,9 +197,14 @@ func (p *replay) open(o *replayOptions, names redact.Names, key [32]byte) (err e
 			return err
 		}
 		p.engine = detect.New(detect.Config{Key: [2]uint64{binary.LittleEndian.Uint64(key[:]), binary.LittleEndian.Uint64(key[8:])}, Emit: func(f *alert.Finding) {
-			if p.alerts.buf, err = f.AppendJSON(p.alerts.buf[:0]); err == nil {
-				p.alerts.put(p.alerts.buf)
+			n := len(p.alerts.buf)
+			b, err := f.AppendJSON(p.alerts.buf)
+			if err != nil { // it has no number or string that JSON cannot hold
+				p.alerts.buf = b[:n]
+				return
 			}
+			p.alerts.buf = b
+			p.alerts.end()
 		}})
 	}
 	templates := new(fold.Templates)
@@ -249,8 +262,8 @@ func (p *replay) call(c *event.Call) {
 		}
 	}
 	if p.calls != nil && (c.State == event.Done || p.revisions || p.given) {
-		p.calls.buf = c.AppendJSON(p.calls.buf[:0])
-		p.calls.put(p.calls.buf)
+		p.calls.buf = c.AppendJSON(p.calls.buf)
+		p.calls.end()
 	}
 }
 

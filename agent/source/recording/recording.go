@@ -240,6 +240,9 @@ func (r *Reader) file(ctx context.Context, f *File, in io.Reader) error {
 		if r.pcap == nil {
 			r.pcap = pcap.New(pcap.Config{TCP: r.cfg.TCP}, r.to.Chunks)
 		}
+		if r.sum.Chunks > 0 {
+			clocked{r}.Node("", 0) // captured between the ends, not where a recording before it was made
+		}
 		err = r.pcap.Read(ctx, br)
 	case Chunks:
 		clocked{r}.Node("", 0) // until the recording says where it was made
