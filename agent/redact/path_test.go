@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/gnomon-sensor/gnomon/inventory/event"
+	"github.com/gnomon-sensor/gnomon/inventory/event/words"
 	"github.com/stretchr/testify/require"
 )
 
@@ -113,6 +114,21 @@ func TestNamesAreNotTakenForIDs(t *testing.T) {
 		"getAllUsersByIDs", "sha256", "utf8", "GetABTestV2", "lake-team-north", "frank75", "walter.emma"} {
 		k, _ := Classify([]byte(w))
 		require.Contains(t, []event.Kind{event.KindWord}, k, w)
+	}
+}
+
+func TestNoAPIWordIsTakenForAValue(t *testing.T) {
+	for i := 1; i <= words.Len(); i++ {
+		k, s := Classify([]byte(words.Text(uint16(i))))
+		require.True(t, textual(k), "%s is %s", words.Text(uint16(i)), k)
+		require.Equal(t, uint16(i), s.Word)
+	}
+}
+
+func TestKeysAfterAPrefixAreValues(t *testing.T) {
+	for _, w := range []string{"ord_fh4nlsGkeoOhbB", "acct_XJb3lRjhkDtswR", "inv_gFinwau04BVYnT", "k_zX3VARh7xqzUSI", "cus_moITJSEYwUWAk4"} {
+		k, _ := Classify([]byte(w))
+		require.Equal(t, event.KindPrefixed, k, w)
 	}
 }
 

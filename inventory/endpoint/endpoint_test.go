@@ -165,6 +165,25 @@ func TestWhatIsNotRevealedIsAskedFor(t *testing.T) {
 	require.Equal(t, "/users/zorgblatt", tm.Text)
 }
 
+func TestARevealedPieceIsPrinted(t *testing.T) {
+	p := redact.NewPaths(redact.PathConfig{})
+	l := New(Config{})
+	for i := range 9 {
+		segs, _ := p.Path(nil, fmt.Appendf(nil, "/jobs/%d:zorgblatt", i))
+		l.Observe("POST", segs, 200, 1)
+	}
+	m := l.Matcher()
+	require.Len(t, m.Unknown(), 1)
+	p.Reveal(m.Unknown()...)
+	segs, _ := p.Path(nil, []byte("/jobs/7:zorgblatt"))
+	other := New(Config{})
+	other.Merge(l)
+	other.Observe("POST", segs, 200, 1)
+	tm, _ := other.Matcher().Match(segs)
+	require.Equal(t, "/jobs/{jobId}:zorgblatt", tm.Text)
+	require.Len(t, l.Matcher().Unknown(), 1, "what was merged from shares nothing")
+}
+
 func TestJudgingAgainChangesNothing(t *testing.T) {
 	for _, rs := range traffic(t, redact.NamesClear) {
 		l := learn(rs)

@@ -149,15 +149,29 @@ func (l *Learner) walk(segs []event.Segment, n uint64) (uint32, bool) {
 		nd := &l.nodes[c]
 		if !Learnable(s.Kind) {
 			nd.distinct |= 1 << (mix(s.Token) & 63)
-		} else if nd.text == "" && s.Text != "" {
+		} else if nd.text == "" {
 			nd.text = s.Text
-			if nd.parts != nil {
-				nd.parts = append([]event.Part(nil), s.Parts...)
-			}
 		}
+		nd.reveal(s.Parts)
 		at = c
 	}
 	return at, true
+}
+
+// reveal takes over the texts of parts that were not known.
+func (nd *node) reveal(parts []event.Part) {
+	if len(parts) != len(nd.parts) {
+		return
+	}
+	owned := false
+	for k := range parts {
+		if nd.parts[k].Text == "" && parts[k].Text != "" && nd.parts[k].Token == parts[k].Token {
+			if !owned { // another Learner may share them
+				nd.parts, owned = append([]event.Part(nil), nd.parts...), true
+			}
+			nd.parts[k].Text = parts[k].Text
+		}
+	}
 }
 
 // listed is how many children are looked for one by one: most nodes have one or two, and a map entry for each took a
@@ -389,10 +403,12 @@ func (l *Learner) merge(at uint32, o *Learner, from uint32) {
 				continue
 			}
 		}
-		if nd := &l.nodes[i]; nd.text == "" && src.text != "" {
-			nd.text, nd.parts = src.text, src.parts
+		nd := &l.nodes[i]
+		if nd.text == "" {
+			nd.text = src.text
 		}
-		l.nodes[i].distinct |= src.distinct
+		nd.reveal(src.parts)
+		nd.distinct |= src.distinct
 		l.merge(i, o, c)
 	}
 }
