@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -177,6 +178,7 @@ func (o *runOptions) run(c *cobra.Command) (err error) {
 	running = true
 	go func() { sensed <- sensor.Run(capturing) }()
 
+	frugal()
 	if err := o.announce(c, sensor, address, tokenFile); err != nil {
 		end()
 		return errors.Join(err, <-sensed)
@@ -205,10 +207,21 @@ func (o *runOptions) run(c *cobra.Command) (err error) {
 	return err
 }
 
-// newDetectors returns the detectors, which hand what they find to emit.
+// frugal keeps the process small: it runs beside the work of the host. Starting leaves 20 MB of garbage, of the kernel's types above all; and
+// since nothing is allocated in steady state, collecting at half the usual growth costs nothing and takes a third off the peak of a flood.
+func frugal() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+	debug.FreeOSMemory()
+}
+
+// newDetectors returns the detectors, which hand what they find to emit. Their state is bounded to 40 MB: a host has fewer callers than a
+// cluster.
 func newDetectors(key [32]byte, emit func(store.Alert), log *slog.Logger) *detect.Engine {
 	return detect.New(detect.Config{
-		Key: [2]uint64{binary.LittleEndian.Uint64(key[:]), binary.LittleEndian.Uint64(key[8:])},
+		Key:        [2]uint64{binary.LittleEndian.Uint64(key[:]), binary.LittleEndian.Uint64(key[8:])},
+		Principals: 20_000, Endpoints: 5_000, Pairs: 50_000,
 		Emit: func(f *alert.Finding) {
 			b, err := f.AppendJSON(nil)
 			if err != nil {
