@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"github.com/gnomon-sensor/gnomon/agent/proto"
+	"github.com/gnomon-sensor/gnomon/agent/redact/hostile"
+	"github.com/gnomon-sensor/gnomon/agent/redact/sensitive"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
 
@@ -52,7 +54,7 @@ type bodyReader struct {
 
 	request   bool
 	cut       bool
-	signs     hostile
+	signs     hostile.Signs
 	inflater  inflater
 	scope     sipKey
 	dst       *event.Call
@@ -74,7 +76,7 @@ type place struct {
 	next  int32  // the sibling that came after it last time
 	first int32  // the kid that came first last time
 	elem  int32  // what stands in the array, 0 unknown
-	about field
+	about sensitive.Field
 
 	epoch   uint32
 	object  uint32 // the object that counted it last
@@ -93,7 +95,7 @@ type frame struct {
 }
 
 type finding struct {
-	class dataClass
+	class sensitive.Class
 	node  int32
 	count int
 }
@@ -112,7 +114,7 @@ func (b *bodyReader) clear() {
 }
 
 // read fills dst's body shapes, data classes and body parameters from x, as far as the budget lets it.
-func (b *bodyReader) read(dst *event.Call, scope sipKey, x *proto.Exchange, auth *credential) hostile {
+func (b *bodyReader) read(dst *event.Call, scope sipKey, x *proto.Exchange, auth *credential) hostile.Signs {
 	dst.RequestBody, dst.ResponseBody = nil, nil
 	dst.Data.Request, dst.Data.Response = b.classes[0][:0], b.classes[1][:0]
 	n := len(x.Req.Body) + len(x.Res.Body)
@@ -194,8 +196,8 @@ func (b *bodyReader) message(d proto.Dir, m *proto.Message, media string) *event
 	case strings.HasPrefix(media, "text/") || strings.HasSuffix(media, "xml") || isJSON(media) || media == "":
 		b.free(body)
 	default:
-		if b.request && len(body) < maxScan {
-			b.signs |= b.r.scan(body)
+		if b.request && len(body) < hostile.MaxScan {
+			b.signs |= b.r.scanner.Scan(body)
 		}
 	}
 	b.report(d)
@@ -297,7 +299,7 @@ func (b *bodyReader) newKid(parent int32, k kidKey, key []byte) int32 {
 	p := place{at: b.nodes[parent].at + "." + name, key: name}
 	if name != "*" {
 		p.raw = string(key)
-		p.about = aboutField(b.text)
+		p.about = sensitive.FieldOf(b.text)
 	}
 	return b.add(k, p)
 }
@@ -429,8 +431,8 @@ func (b *bodyReader) nextNode(s []byte, i int) (int32, int) {
 		b.cut = true
 		return -1, i
 	}
-	if b.request && len(key) > 1 && key[0] == '$' && operatorName(key[1:]) {
-		b.signs |= signNoSQL
+	if b.request && len(key) > 1 && key[0] == '$' && hostile.Operator(key[1:]) {
+		b.signs |= hostile.NoSQL
 	}
 	f.prev = b.kid(f.node, f.prev, key)
 	return f.prev, i + 1
@@ -598,9 +600,9 @@ func (b *bodyReader) value(node int32, s []byte) {
 	}
 	p := &b.nodes[node]
 	p.kinds.Add(kind)
-	b.observe(node, classOf(p.about, kind, s))
+	b.observe(node, sensitive.Of(p.about, kind, s))
 	if b.request {
-		b.signs |= b.r.scan(s)
+		b.signs |= b.r.scanner.Scan(s)
 		b.param(node, kind, s)
 	}
 }
@@ -625,7 +627,7 @@ func (b *bodyReader) scalar(node int32, s []byte) {
 				break
 			}
 		}
-		b.observe(node, classOfNumber(p.about, s))
+		b.observe(node, sensitive.OfNumber(p.about, s))
 	}
 	if b.request {
 		b.param(node, kind, s)
@@ -655,7 +657,7 @@ func (b *bodyReader) param(node int32, kind event.Kind, s []byte) {
 		} else {
 			r.small = append(append(append(r.small[:0], byte(event.InBody)), p.at...), 0)
 			q.Hash = b.scope.sub(r.small).hash(s)
-			if len(s) <= 24 && !p.about.personal() {
+			if len(s) <= 24 && !p.about.Personal() {
 				q.Word = word(s)
 			}
 		}
@@ -666,8 +668,8 @@ func (b *bodyReader) param(node int32, kind event.Kind, s []byte) {
 }
 
 // observe counts a value of class c at node.
-func (b *bodyReader) observe(node int32, c dataClass) {
-	if c == noClass {
+func (b *bodyReader) observe(node int32, c sensitive.Class) {
+	if c == sensitive.None {
 		return
 	}
 	for i := range b.found {
@@ -688,14 +690,14 @@ func (b *bodyReader) report(d proto.Dir) {
 		if f.node >= 0 {
 			at = b.nodes[f.node].at
 		}
-		b.classes[d] = append(b.classes[d], event.DataClass{Class: classNames[f.class], At: at, Count: f.count})
+		b.classes[d] = append(b.classes[d], event.DataClass{Class: f.class.String(), At: at, Count: f.count})
 	}
 }
 
 // free looks through text that has no structure we read, word by word.
 func (b *bodyReader) free(s []byte) {
 	if b.request {
-		b.signs |= b.r.scan(s)
+		b.signs |= b.r.scanner.Scan(s)
 	}
 	from := -1
 	for i := 0; i <= len(s); i++ {
@@ -712,18 +714,9 @@ func (b *bodyReader) free(s []byte) {
 					w = w[:len(w)-1]
 					kind, _ = Classify(w)
 				}
-				b.observe(-1, classOf(field{}, kind, w))
+				b.observe(-1, sensitive.Of(sensitive.Field{}, kind, w))
 			}
 		}
 		from = -1
 	}
-}
-
-func operatorName(b []byte) bool {
-	for _, o := range operators {
-		if equalFold(b, o) {
-			return true
-		}
-	}
-	return false
 }

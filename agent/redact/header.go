@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/gnomon-sensor/gnomon/agent/proto"
+	"github.com/gnomon-sensor/gnomon/agent/redact/hostile"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
 
@@ -147,14 +148,14 @@ func roleOf(name []byte) role {
 
 // value is what was worked out for one header value, under one service where parameters are in it.
 type value struct {
-	signs  hostile
+	signs  hostile.Signs
 	auth   credential
 	text   string // media type, content encoding
 	params []event.Param
 }
 
 // request reads the header fields of a request.
-func (r *Redactor) request(dst *event.Call, scope sipKey, x *proto.Exchange) (signs hostile, auth credential) {
+func (r *Redactor) request(dst *event.Call, scope sipKey, x *proto.Exchange) (signs hostile.Signs, auth credential) {
 	fields := x.Req.Fields
 	set := r.headers(fields)
 	dst.RequestHeaders = set.names
@@ -265,11 +266,11 @@ func (r *Redactor) readValue(v *value, ro role, scope sipKey, f *proto.Field) {
 		}
 	case roleType:
 		v.text = r.mediaType(f.Value)
-		v.signs = r.scan(f.Value)
+		v.signs = r.scanner.Scan(f.Value)
 	case roleEncoding:
 		v.text = contentCoding(f.Value)
 	case roleScan:
-		v.signs = r.scan(f.Value)
+		v.signs = r.scanner.Scan(f.Value)
 	case roleCookie:
 		r.cookies(v, scope, f.Value)
 	case roleParam:
@@ -292,7 +293,7 @@ func (r *Redactor) cookies(v *value, scope sipKey, b []byte) {
 		pair = trim(pair)
 		i := indexByte(pair, '=')
 		if i <= 0 {
-			v.signs |= r.scan(pair)
+			v.signs |= r.scanner.Scan(pair)
 			continue
 		}
 		name, val := pair[:i], pair[i+1:]

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dchest/siphash"
 	"github.com/gnomon-sensor/gnomon/agent/proto"
+	"github.com/gnomon-sensor/gnomon/agent/redact/hostile"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
 
@@ -55,6 +56,7 @@ type Redactor struct {
 	scopeKeys  cache[sipKey]
 	texts      names
 	bodies     bodyReader
+	scanner    hostile.Scanner
 
 	oddPath  pathInfo
 	oddSet   headerSet
@@ -66,7 +68,6 @@ type Redactor struct {
 	small    []byte
 	nameBuf  []byte
 	valueBuf []byte
-	folded   []byte
 	jwtBuf   []byte
 	idBuf    []byte
 }
@@ -178,9 +179,9 @@ func (r *Redactor) Call(dst *event.Call, c *proto.Conn, x *proto.Exchange) {
 	signs |= r.bodies.read(dst, scope, x, &auth)
 	auth.fill(&dst.Auth, x.Start)
 	if !hostOK {
-		signs |= r.scan(x.Host)
+		signs |= r.scanner.Scan(x.Host)
 	}
-	dst.Signs = appendSigns(dst.Signs[:0], signs, x.Signs)
+	dst.Signs = appendSigns(signs.Append(dst.Signs[:0]), x.Signs)
 
 	if lost := x.Req.Lost + x.Res.Lost; lost > 0 {
 		why := x.Req.Why
@@ -257,3 +258,17 @@ func (r *Redactor) HostName(b string) string {
 
 // Unread is how many calls had bodies that were not looked at, the budget being spent. Safe for concurrent use.
 func (r *Redactor) Unread() uint64 { return r.bodies.passed.Load() }
+
+// protoNames are the words of proto.Signs, by bit.
+var protoNames = [...]string{"both_lengths", "length_conflict", "bad_chunk", "space_colon", "obs_fold", "bare_lf", "bare_cr", "nul_field",
+	"bad_version", "host_conflict", "transfer_encoding", "body_on_get", "junk"}
+
+func appendSigns(dst []string, p proto.Signs) []string {
+	for i := 0; p != 0 && i < len(protoNames); i++ {
+		if p&(1<<i) != 0 {
+			dst = append(dst, protoNames[i])
+			p &^= 1 << i
+		}
+	}
+	return dst
+}

@@ -1,6 +1,8 @@
 package redact
 
 import (
+	"github.com/gnomon-sensor/gnomon/agent/redact/hostile"
+	"github.com/gnomon-sensor/gnomon/agent/redact/sensitive"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
 
@@ -9,13 +11,13 @@ type pathInfo struct {
 	segs     []event.Segment
 	parts    []event.Part // what segs' Parts point to
 	template string       // where there is no path
-	signs    hostile
+	signs    hostile.Signs
 }
 
 // queryInfo is what a query says, under one service.
 type queryInfo struct {
 	params    []event.Param
-	signs     hostile
+	signs     hostile.Signs
 	auth      credential // an API key
 	signature bool       // a signed URL (X-Amz-Signature, sig)
 }
@@ -97,9 +99,9 @@ func (r *Redactor) readPath(p *pathInfo, raw []byte, connect bool) {
 		}
 	}
 	if notes&NoteAboveRoot != 0 {
-		p.signs |= signTraversal
+		p.signs |= hostile.Traversal
 	}
-	p.signs |= r.scan(raw)
+	p.signs |= r.scanner.Scan(raw)
 	switch {
 	case notes&NoteRefused != 0:
 		p.template = malformed(raw)
@@ -189,7 +191,7 @@ func (r *Redactor) readQuery(t *queryInfo, scope sipKey, q []byte) {
 			name, value = pair[:i], pair[i+1:]
 		}
 		if len(t.params) >= maxParams {
-			t.signs |= r.scan(value)
+			t.signs |= r.scanner.Scan(value)
 			continue
 		}
 		r.nameBuf = decode(r.nameBuf[:0], name)
@@ -197,16 +199,16 @@ func (r *Redactor) readQuery(t *queryInfo, scope sipKey, q []byte) {
 		p, h := r.param(scope, event.InQuery, r.nameBuf, r.valueBuf)
 		t.signs |= h
 		t.params = append(t.params, p)
-		switch secretName(r.nameBuf) {
-		case nameKey:
+		switch sensitive.NameOf(r.nameBuf) {
+		case sensitive.Key:
 			if len(r.valueBuf) >= 8 && t.auth.kind == event.AuthNone {
 				t.auth = r.credential(event.AuthAPIKey, r.valueBuf)
 			}
-		case nameToken:
+		case sensitive.Token:
 			if len(r.valueBuf) >= 8 && t.auth.kind == event.AuthNone {
 				t.auth = r.bearer(r.valueBuf)
 			}
-		case nameSignature:
+		case sensitive.Signature:
 			t.signature = true
 		}
 		if equalFold(r.nameBuf, "x-amz-credential") {
@@ -219,9 +221,9 @@ func (r *Redactor) readQuery(t *queryInfo, scope sipKey, q []byte) {
 }
 
 // param is the parameter name with value, both decoded. What is a word of the list and no secret's leaves as such.
-func (r *Redactor) param(scope sipKey, in event.In, name, value []byte) (event.Param, hostile) {
+func (r *Redactor) param(scope sipKey, in event.In, name, value []byte) (event.Param, hostile.Signs) {
 	p := event.Param{In: in, Name: r.name(name)}
-	h := r.scan(value) | r.scan(name)
+	h := r.scanner.Scan(value) | r.scanner.Scan(name)
 	if len(value) == 0 {
 		p.Kind = event.KindEmpty
 		return p, h
@@ -229,7 +231,7 @@ func (r *Redactor) param(scope sipKey, in event.In, name, value []byte) (event.P
 	p.Kind, _ = Classify(value)
 	r.small = append(append(append(r.small[:0], byte(in)), name...), 0)
 	p.Hash = scope.sub(r.small).hash(value)
-	if (in == event.InQuery || in == event.InBody) && secretName(name) == nameOpen && len(value) <= 24 {
+	if (in == event.InQuery || in == event.InBody) && sensitive.NameOf(name) == sensitive.Open && len(value) <= 24 {
 		p.Word = word(value)
 	}
 	return p, h
@@ -263,52 +265,6 @@ func decode(dst, b []byte) []byte {
 		dst = append(dst, c)
 	}
 	return dst
-}
-
-// nameClass says what a parameter's name tells of its value.
-type nameClass uint8
-
-const (
-	nameOpen      nameClass = iota
-	nameKey                 // an API key
-	nameToken               // a bearer token
-	nameSecret              // a password, a code, a PIN: never anything but kind and hash
-	nameSignature           // a keyed signature of the request
-	nameUser                // whom a password belongs to
-)
-
-// secretName classes a decoded name; case, dashes and underscores do not matter.
-func secretName(b []byte) nameClass {
-	var t [24]byte
-	n := 0
-	for _, c := range b {
-		if c == '-' || c == '_' || c == '.' {
-			continue
-		}
-		if n == len(t) {
-			return nameOpen
-		}
-		if c >= 'A' && c <= 'Z' {
-			c |= 0x20
-		}
-		t[n] = c
-		n++
-	}
-	switch string(t[:n]) {
-	case "apikey", "key", "xapikey", "appkey", "apitoken", "subscriptionkey", "accesskey", "appid", "licensekey":
-		return nameKey
-	case "accesstoken", "token", "authtoken", "idtoken", "jwt", "bearer", "bearertoken", "sessiontoken":
-		return nameToken
-	case "password", "passwd", "pwd", "pass", "passphrase", "secret", "clientsecret", "apisecret", "pin", "otp", "totp", "code", "refreshtoken", "newpassword", "oldpassword",
-		"currentpassword", "passwordconfirmation", "confirmpassword", "cvv", "cvc", "securitycode", "privatekey", "secretkey", "mfacode", "resettoken", "csrftoken", "credential", "credentials",
-		"session", "sessionid", "sid", "answer", "assertion", "clientassertion", "signingkey":
-		return nameSecret
-	case "signature", "sig", "hmac", "xamzsignature", "xgoogsignature", "sign":
-		return nameSignature
-	case "username", "user", "login", "email":
-		return nameUser
-	}
-	return nameOpen
 }
 
 func beforeSlash(b []byte) []byte {

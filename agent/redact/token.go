@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/dchest/siphash"
+	"github.com/gnomon-sensor/gnomon/agent/redact/sensitive"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 	"github.com/gnomon-sensor/gnomon/inventory/event/words"
 )
@@ -124,7 +125,7 @@ func readsLikeName(b []byte, kind event.Kind) bool {
 	default:
 		return false
 	}
-	if len(b) > maxName || keyPrefix(b) {
+	if len(b) > maxName || sensitive.KeyPrefix(b) {
 		return false
 	}
 	letters, digits, run, from := 0, 0, 0, 0
@@ -209,4 +210,12 @@ func (r *Redactor) publicSegment(s *event.Segment) string {
 		return s.Text
 	}
 	return "{" + s.Kind.String() + "}"
+}
+
+func has(b []byte, prefix string) bool {
+	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
+}
+
+func ends(b []byte, suffix string) bool {
+	return len(b) >= len(suffix) && string(b[len(b)-len(suffix):]) == suffix
 }

@@ -1,42 +1,37 @@
-package redact
+// Package hostile recognises content that attackers send: injections, traversals and their like.
+//
+// In: raw values, decoded once. Out: a set of classes. Most values pass a prefilter of one table look-up a byte; what is left is looked at where a
+// pattern can start, so that time is linear. It is a sign for the reader of an inventory, not a firewall: it knows how attacks begin, not
+// every way to hide one.
+package hostile
 
-import "github.com/gnomon-sensor/gnomon/agent/proto"
+// Signs is a set of classes of hostile content.
+type Signs uint32
 
-// hostile is a set of classes of hostile content, seen in raw bytes before they are redacted.
-type hostile uint32
-
+// The classes.
 const (
-	signSQLi hostile = 1 << iota
-	signXSS
-	signTraversal
-	signRCE
-	signTemplate
-	signLog4Shell
-	signSSRF
-	signNoSQL
-	signCRLF
-	signXXE
-	signNul
-	signDeserialise
+	SQLi Signs = 1 << iota
+	XSS
+	Traversal
+	RCE
+	Template
+	Log4Shell
+	SSRF
+	NoSQL
+	CRLF
+	XXE
+	Nul
+	Deserialisation
 )
 
-var hostileNames = [...]string{"sqli", "xss", "traversal", "rce", "template", "log4shell", "ssrf", "nosql", "crlf", "xxe", "nul", "deserialisation"}
+var words = [...]string{"sqli", "xss", "traversal", "rce", "template", "log4shell", "ssrf", "nosql", "crlf", "xxe", "nul", "deserialisation"}
 
-// protoNames are the words of proto.Signs, by bit.
-var protoNames = [...]string{"both_lengths", "length_conflict", "bad_chunk", "space_colon", "obs_fold", "bare_lf", "bare_cr", "nul_field",
-	"bad_version", "host_conflict", "transfer_encoding", "body_on_get", "junk"}
-
-func appendSigns(dst []string, h hostile, p proto.Signs) []string {
-	for i := 0; h != 0 && i < len(hostileNames); i++ {
+// Append appends the words of h.
+func (h Signs) Append(dst []string) []string {
+	for i := 0; h != 0 && i < len(words); i++ {
 		if h&(1<<i) != 0 {
-			dst = append(dst, hostileNames[i])
+			dst = append(dst, words[i])
 			h &^= 1 << i
-		}
-	}
-	for i := 0; p != 0 && i < len(protoNames); i++ {
-		if p&(1<<i) != 0 {
-			dst = append(dst, protoNames[i])
-			p &^= 1 << i
 		}
 	}
 	return dst
@@ -91,13 +86,17 @@ func anySuspect(b []byte) bool {
 	return false
 }
 
-const maxScan = 2048 // bytes of one value that are looked at
+// MaxScan is how many bytes of one value are looked at.
+const MaxScan = 2048
 
-// scan says what hostile content the value b holds. b is decoded, and decoded once more where an escape is
-// left, since what evades one filter is encoded twice. Linear in min(len(b), maxScan).
-func (r *Redactor) scan(b []byte) hostile {
-	if len(b) > maxScan {
-		b = b[:maxScan]
+// Scanner looks at values. Not safe for concurrent use.
+type Scanner struct{ folded []byte }
+
+// Scan says what hostile content the value b holds. b is decoded, and decoded once more where an escape is
+// left, since what evades one filter is encoded twice. Linear in min(len(b), MaxScan).
+func (r *Scanner) Scan(b []byte) Signs {
+	if len(b) > MaxScan {
+		b = b[:MaxScan]
 	}
 	if len(b) < 3 || !anySuspect(b) {
 		return 0
@@ -130,16 +129,16 @@ func (r *Redactor) scan(b []byte) hostile {
 }
 
 // find returns the hostile classes of what starts at each suspicious byte of t, which is decoded and in lower case.
-func patterns(t []byte) (h hostile) {
+func patterns(t []byte) (h Signs) {
 	quotes := 0
 	for i := 0; i < len(t); i++ {
 		rest := t[i:]
 		switch t[i] {
 		case 0:
-			h |= signNul
+			h |= Nul
 		case '\r', '\n':
 			if headerFollows(rest) {
-				h |= signCRLF
+				h |= CRLF
 			}
 		case '\'', '"':
 			quotes++
@@ -149,43 +148,43 @@ func patterns(t []byte) (h hostile) {
 		case '.':
 			if has(rest, "../") || has(rest, `..\`) {
 				if len(rest) > 4 && (has(rest[3:], "../") || has(rest[3:], `..\`) || has(rest[3:], "etc/") || has(rest[3:], "windows")) || i == 0 || t[i-1] == '/' || t[i-1] == '\\' {
-					h |= signTraversal
+					h |= Traversal
 				}
 			}
 		case '/':
 			if has(rest, "/etc/passwd") || has(rest, "/etc/shadow") || has(rest, "/proc/self/") {
-				h |= signTraversal
+				h |= Traversal
 			}
 			if has(rest, "//169.254.169.254") || has(rest, "//metadata.google") || has(rest, "//100.100.100.200") {
-				h |= signSSRF
+				h |= SSRF
 			}
 			if has(rest, "//") && i >= 5 && (ends(t[:i], "gopher:") || ends(t[:i], "dict:") || ends(t[:i], "file:") || ends(t[:i], "jar:")) {
-				h |= signSSRF
+				h |= SSRF
 			}
 		case '$':
 			switch {
 			case has(rest, "${jndi:"), has(rest, "${${"), has(rest, "${lower:"), has(rest, "${env:"):
-				h |= signLog4Shell
+				h |= Log4Shell
 			case has(rest, "$("):
 				if command(rest[2:]) {
-					h |= signRCE
+					h |= RCE
 				}
 			case has(rest, "${"):
 				if expression(rest[2:]) {
-					h |= signTemplate
+					h |= Template
 				}
 			case i > 0 && (t[i-1] == '[' || t[i-1] == '"' || t[i-1] == '\''):
 				if operator(rest[1:]) {
-					h |= signNoSQL
+					h |= NoSQL
 				}
 			}
 		case '{':
 			if (has(rest, "{{") || has(rest, "{%")) && expression(rest[2:]) {
-				h |= signTemplate
+				h |= Template
 			}
 		case '#':
 			if has(rest, "#{") && expression(rest[2:]) {
-				h |= signTemplate
+				h |= Template
 			}
 		case ';', '|', '&', '`':
 			next := rest[1:]
@@ -193,41 +192,41 @@ func patterns(t []byte) (h hostile) {
 				next = next[1:]
 			}
 			if command(next) {
-				h |= signRCE
+				h |= RCE
 			}
 			if t[i] == ';' && (has(next, "drop table") || has(next, "drop database") || has(next, "delete from") || has(next, "insert into") ||
 				has(next, "waitfor delay") || has(next, "exec ") || has(next, "shutdown")) {
-				h |= signSQLi
+				h |= SQLi
 			}
 		case '(':
 			if i > 0 && (ends(t[:i], "sleep") || ends(t[:i], "benchmark") || ends(t[:i], "pg_sleep") || ends(t[:i], "extractvalue") || ends(t[:i], "updatexml") || ends(t[:i], "load_file")) {
-				h |= signSQLi
+				h |= SQLi
 			}
 			if i > 0 && (ends(t[:i], "eval") || ends(t[:i], "system") || ends(t[:i], "passthru") || ends(t[:i], "shell_exec") || ends(t[:i], "__import__") || ends(t[:i], "getruntime")) {
-				h |= signRCE
+				h |= RCE
 			}
 			if has(rest, "() {") {
-				h |= signRCE // Shellshock
+				h |= RCE // Shellshock
 			}
 		case 'r':
 			if has(rest, "ro0ab") {
-				h |= signDeserialise
+				h |= Deserialisation
 			}
 		case 'u':
 			if has(rest, "union select") || has(rest, "union all select") || has(rest, "union/*") {
-				h |= signSQLi
+				h |= SQLi
 			}
 		case 'j':
 			if has(rest, "javascript:") && len(rest) > 11 {
-				h |= signXSS
+				h |= XSS
 			}
 		case 'o':
 			if (i == 0 || t[i-1] == ' ') && has(rest, "or ") && tautology(rest[3:]) || has(rest, "order by ") && numeral(rest[9:]) && tail(rest[9:]) {
-				h |= signSQLi
+				h |= SQLi
 			}
 		case 'a':
 			if (i == 0 || t[i-1] == ' ') && has(rest, "and ") && tautology(rest[4:]) {
-				h |= signSQLi
+				h |= SQLi
 			}
 		}
 	}
@@ -235,21 +234,21 @@ func patterns(t []byte) (h hostile) {
 }
 
 // afterQuote: what follows a quotation mark that ends a literal of SQL or of JavaScript.
-func afterQuote(b []byte) (h hostile) {
+func afterQuote(b []byte) (h Signs) {
 	for len(b) > 0 && (b[0] == ' ' || b[0] == ')' || b[0] == '+') {
 		b = b[1:]
 	}
 	switch {
 	case has(b, "or ") && tautology(b[3:]), has(b, "and ") && tautology(b[4:]), has(b, "||") && tautology(b[2:]), has(b, "&&") && tautology(b[2:]):
-		h = signSQLi
+		h = SQLi
 	case has(b, "union "), has(b, "order by "), has(b, "having "), has(b, "group by "), has(b, "or sleep"), has(b, "and sleep"), has(b, "or ") && numeral(b[3:]) && tail(b[3:]), has(b, "waitfor "):
-		h = signSQLi
+		h = SQLi
 	case has(b, "--") && onlyDashes(b), has(b, "#") && len(b) == 1, has(b, "/*"), has(b, "; drop"), has(b, ";drop"), has(b, "; select"), has(b, "; exec"), has(b, ";--"):
-		h = signSQLi
+		h = SQLi
 	case has(b, "onerror="), has(b, "onload="), has(b, "onfocus="), has(b, "onmouseover="), has(b, ">") && len(b) > 1 && b[1] == '<', has(b, "><"):
-		h = signXSS
+		h = XSS
 	case has(b, "; alert("), has(b, ";alert("), has(b, "-alert("):
-		h = signXSS
+		h = XSS
 	}
 	return h
 }
@@ -264,15 +263,15 @@ func onlyDashes(b []byte) bool {
 	return true
 }
 
-func afterAngle(b []byte) hostile {
+func afterAngle(b []byte) Signs {
 	switch {
 	case has(b, "script"), has(b, "img ") && contains(b, "onerror"), has(b, "svg") && contains(b, "onload"), has(b, "iframe"), has(b, "body ") && contains(b, "onload"),
 		has(b, "details ") && contains(b, "ontoggle"), has(b, "object "), has(b, "/script"):
-		return signXSS
+		return XSS
 	case has(b, "!entity"), has(b, "!doctype") && (contains(b, "system") || contains(b, "!entity")):
-		return signXXE
+		return XXE
 	case has(b, "?php"), has(b, "%@"), has(b, "!--#exec"):
-		return signRCE
+		return RCE
 	}
 	return 0
 }
@@ -285,7 +284,7 @@ func tautology(b []byte) bool {
 			i++
 		}
 		from = i
-		for i < len(b) && (classes[b[i]] == cLower || classes[b[i]] == cDigit) && i-from < 16 {
+		for i < len(b) && (lower(b[i]) || digit(b[i])) && i-from < 16 {
 			i++
 		}
 		to = i
@@ -307,11 +306,11 @@ func tautology(b []byte) bool {
 	return string(b[f1:t1]) == string(b[f2:t2]) || numeral(b[f1:t1]) && t2 > f2 && numeral(b[f2:t2])
 }
 
-func numeral(b []byte) bool { return len(b) > 0 && classes[b[0]] == cDigit }
+func numeral(b []byte) bool { return len(b) > 0 && digit(b[0]) }
 
 // tail says that after a number nothing or a comment follows.
 func tail(b []byte) bool {
-	for len(b) > 0 && (classes[b[0]] == cDigit || b[0] == ' ' || b[0] == ',') {
+	for len(b) > 0 && (digit(b[0]) || b[0] == ' ' || b[0] == ',') {
 		b = b[1:]
 	}
 	return len(b) == 0 || has(b, "--") || b[0] == '#'
@@ -340,14 +339,6 @@ func command(b []byte) bool {
 		}
 	}
 	return false
-}
-
-func nameByte(c byte) bool {
-	switch classes[c] {
-	case cLower, cUpper, cDigit, cUnder, cDash:
-		return true
-	}
-	return c == '='
 }
 
 // expression says that b starts like an expression of a template engine rather than like a name in braces.
@@ -385,7 +376,7 @@ var operators = [...]string{"ne", "gt", "gte", "lt", "lte", "in", "nin", "regex"
 // operator says that b starts with one of MongoDB's, and ends there.
 func operator(b []byte) bool {
 	n := 0
-	for n < len(b) && classes[b[n]] == cLower {
+	for n < len(b) && lower(b[n]) {
 		n++
 	}
 	if n == len(b) || b[n] != ']' && b[n] != '"' && b[n] != '\'' {
@@ -405,6 +396,50 @@ func headerFollows(b []byte) bool {
 		b = b[1:]
 	}
 	return has(b, "set-cookie:") || has(b, "location:") || has(b, "content-length:") || has(b, "content-type:") || has(b, "x-forwarded") || has(b, "http/1.") || has(b, "transfer-encoding:")
+}
+
+// Operator says that key is one of MongoDB's operators, without its dollar sign.
+func Operator(key []byte) bool {
+	for _, o := range operators {
+		if equalFold(key, o) {
+			return true
+		}
+	}
+	return false
+}
+
+func lower(c byte) bool { return c-'a' < 26 }
+func digit(c byte) bool { return c-'0' < 10 }
+
+func unhex(a, b byte) (byte, bool) {
+	x, ok := hexval(a)
+	y, ok2 := hexval(b)
+	return x<<4 | y, ok && ok2
+}
+
+func hexval(c byte) (byte, bool) {
+	switch {
+	case digit(c):
+		return c - '0', true
+	case (c|0x20)-'a' < 6:
+		return c | 0x20 - 'a' + 10, true
+	}
+	return 0, false
+}
+
+func equalFold(b []byte, low string) bool {
+	if len(b) != len(low) {
+		return false
+	}
+	for i, c := range b {
+		if c-'A' < 26 {
+			c |= 0x20
+		}
+		if c != low[i] {
+			return false
+		}
+	}
+	return true
 }
 
 func has(b []byte, prefix string) bool {

@@ -1,89 +1,148 @@
-package redact
+// Package sensitive recognises personal and secret data, by the names of fields and by what values look like: check digits, formats, the
+// prefixes of known issuers.
+//
+// In: the decoded name of a field, its value and the value's kind. Out: a class. It keeps nothing and allocates nothing per value; a class is
+// told only where a value can be that, so that a column of numbers is no list of cards.
+package sensitive
 
-import "github.com/gnomon-sensor/gnomon/inventory/event"
+import (
+	"bytes"
 
-// dataClass is a class of personal or secret data. The set is closed.
-type dataClass uint8
+	"github.com/gnomon-sensor/gnomon/inventory/event"
+)
 
+// Name is what a parameter's name tells of its value.
+type Name uint8
+
+// The classes of names.
 const (
-	noClass dataClass = iota
-	classEmail
-	classPhone
-	classCard
-	classIBAN
-	classNationalID
-	classBirth
-	classPerson
-	classAddress
-	classCoordinates
-	classIP
-	classPassword
-	classSecret
-	classAPIKey
-	classPrivateKey
-	classJWT
+	Open      Name = iota
+	Key            // an API key
+	Token          // a bearer token
+	Secret         // a password, a code, a PIN: never anything but kind and hash
+	Signature      // a keyed signature of the request
+	User           // whom a password belongs to
+)
+
+// NameOf classes a decoded name; case, dashes and underscores do not matter.
+func NameOf(b []byte) Name {
+	var t [24]byte
+	n := 0
+	for _, c := range b {
+		if c == '-' || c == '_' || c == '.' {
+			continue
+		}
+		if n == len(t) {
+			return Open
+		}
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		t[n] = c
+		n++
+	}
+	switch string(t[:n]) {
+	case "apikey", "key", "xapikey", "appkey", "apitoken", "subscriptionkey", "accesskey", "appid", "licensekey":
+		return Key
+	case "accesstoken", "token", "authtoken", "idtoken", "jwt", "bearer", "bearertoken", "sessiontoken":
+		return Token
+	case "password", "passwd", "pwd", "pass", "passphrase", "secret", "clientsecret", "apisecret", "pin", "otp", "totp", "code", "refreshtoken", "newpassword", "oldpassword",
+		"currentpassword", "passwordconfirmation", "confirmpassword", "cvv", "cvc", "securitycode", "privatekey", "secretkey", "mfacode", "resettoken", "csrftoken", "credential", "credentials",
+		"session", "sessionid", "sid", "answer", "assertion", "clientassertion", "signingkey":
+		return Secret
+	case "signature", "sig", "hmac", "xamzsignature", "xgoogsignature", "sign":
+		return Signature
+	case "username", "user", "login", "email":
+		return User
+	}
+	return Open
+}
+
+// Class is a class of personal or secret data. The set is closed.
+type Class uint8
+
+// The classes.
+const (
+	None Class = iota
+	Email
+	Phone
+	Card
+	IBAN
+	NationalID
+	Birth
+	Person
+	Address
+	Coordinates
+	IP
+	Password
+	SecretData
+	APIKey
+	PrivateKey
+	JWT
 )
 
 var classNames = [...]string{"", "email", "phone", "payment_card", "iban", "national_id", "date_of_birth", "person_name", "address", "coordinates", "ip", "password",
 	"secret", "api_key", "private_key", "jwt"}
 
-// field is what a field's name promises of its value.
-type field struct{ class dataClass }
+func (c Class) String() string { return classNames[c] }
 
-// personal says that a value of the field may never leave, not even as a word of the list.
-func (f field) personal() bool { return f.class != noClass }
+// Field is what a field's name promises of its value.
+type Field struct{ class Class }
 
-// aboutField classes a field by its decoded name; case, dashes and underscores do not matter.
-func aboutField(b []byte) field {
-	switch secretName(b) {
-	case nameSecret:
+// Personal says that a value of the field may never leave, not even as a word of the list.
+func (f Field) Personal() bool { return f.class != None }
+
+// FieldOf classes a field by its decoded name; case, dashes and underscores do not matter.
+func FieldOf(b []byte) Field {
+	switch NameOf(b) {
+	case Secret:
 		t := fold(b)
 		if contains(t, "pass") || contains(t, "pwd") || string(t) == "pin" {
-			return field{classPassword}
+			return Field{Password}
 		}
-		return field{classSecret}
-	case nameToken:
-		return field{classSecret}
+		return Field{SecretData}
+	case Token:
+		return Field{SecretData}
 	}
 	t := fold(b)
 	switch string(t) {
 	case "apikey", "apitoken", "accesskey", "accesskeyid", "xapikey":
-		return field{classAPIKey}
+		return Field{APIKey}
 	case "ssn", "socialsecuritynumber", "nationalid", "nationalidentifier", "taxid", "taxidentifier", "tin", "passport", "passportnumber", "passportno", "sin", "nin", "cpf", "nif", "dni", "curp",
 		"aadhaar", "personalid", "personalnumber", "idnumber", "identitynumber", "driverslicense", "driverlicense", "driverslicensenumber", "licensenumber", "steuerid", "pesel", "bsn", "nino":
-		return field{classNationalID}
+		return Field{NationalID}
 	case "dateofbirth", "dob", "birthdate", "birthday", "birth", "bornon", "born":
-		return field{classBirth}
+		return Field{Birth}
 	case "firstname", "lastname", "fullname", "surname", "givenname", "familyname", "middlename", "customername", "cardholder", "cardholdername", "holdername", "patientname",
 		"maidenname", "legalname", "recipientname", "contactname", "personname", "forename":
-		return field{classPerson}
+		return Field{Person}
 	case "street", "streetaddress", "address", "addressline1", "addressline2", "address1", "address2", "line1", "line2", "postalcode", "zipcode", "postcode", "zip", "homeaddress",
 		"shippingaddress", "billingaddress", "streetname", "houseNumber", "housenumber", "postaladdress", "mailingaddress":
-		return field{classAddress}
+		return Field{Address}
 	case "lat", "lng", "lon", "latitude", "longitude", "coordinates", "geo", "latlng", "geolocation":
-		return field{classCoordinates}
+		return Field{Coordinates}
 	case "cardnumber", "creditcard", "creditcardnumber", "pan", "ccnumber", "cardno", "card", "debitcard":
-		return field{classCard}
+		return Field{Card}
 	case "iban", "bankaccount", "accountnumber", "bankaccountnumber":
-		return field{classIBAN}
+		return Field{IBAN}
 	case "email", "emailaddress", "mail", "useremail", "contactemail":
-		return field{classEmail}
+		return Field{Email}
 	}
 	for _, w := range [...]string{"phone", "mobile", "telephone", "msisdn", "cellphone"} {
 		if contains(t, w) {
-			return field{classPhone}
+			return Field{Phone}
 		}
 	}
 	if string(t) == "tel" || string(t) == "fax" {
-		return field{classPhone}
+		return Field{Phone}
 	}
 	if contains(t, "password") || contains(t, "passwd") {
-		return field{classPassword}
+		return Field{Password}
 	}
 	if contains(t, "secret") || contains(t, "privatekey") {
-		return field{classSecret}
+		return Field{SecretData}
 	}
-	return field{}
+	return Field{}
 }
 
 // fold is b in lower case without dashes, underscores and dots. At most 40 bytes; valid until returned from the caller.
@@ -101,129 +160,124 @@ func fold(b []byte) []byte {
 	return t
 }
 
-// classOf classes the decoded string s of a field: by what it is, and where that says nothing, by what the field's name promises as far as s
+// Of classes the decoded string s of a field: by what it is, and where that says nothing, by what the field's name promises as far as s
 // can be that.
-func classOf(f field, kind event.Kind, s []byte) dataClass {
+func Of(f Field, kind event.Kind, s []byte) Class {
 	if len(s) == 0 {
-		return noClass
+		return None
 	}
 	switch f.class {
-	case classPassword:
-		return classPassword
+	case Password:
+		return Password
 	}
 	switch kind {
 	case event.KindEmail:
-		return classEmail
+		return Email
 	case event.KindJWT:
-		return classJWT
+		return JWT
 	case event.KindIP:
-		return classIP
+		return IP
 	case event.KindPhone:
-		return classPhone
+		return Phone
 	case event.KindURL:
 		if urlSecret(s) {
-			return classSecret
+			return SecretData
 		}
-		return noClass
+		return None
 	}
 	var letters, digits, spaces, others, ats int
 	for _, c := range s {
-		switch classes[c] {
-		case cLower, cUpper:
+		switch {
+		case letter(c):
 			letters++
-		case cDigit:
+		case digit(c):
 			digits++
-		case cDash:
-			others++
+		case c == ' ':
+			spaces++
+		case c == '@':
+			ats++
 		default:
-			switch c {
-			case ' ':
-				spaces++
-			case '@':
-				ats++
-			default:
-				others++
-			}
+			others++
 		}
 	}
-	if keyPrefix(s) {
-		return classAPIKey
+	if KeyPrefix(s) {
+		return APIKey
 	}
-	if has(s, "-----BEGIN ") && contains(s, "PRIVATE KEY") {
-		return classPrivateKey
+	if bytes.HasPrefix(s, []byte("-----BEGIN ")) && contains(s, "PRIVATE KEY") {
+		return PrivateKey
 	}
 	if letters == 0 && digits >= 13 && digits <= 19 && isCard(s) {
-		return classCard
+		return Card
 	}
 	if letters >= 2 && digits >= 8 && others == 0 && isIBAN(s) {
-		return classIBAN
+		return IBAN
 	}
 	if letters == 0 && digits == 9 && len(s) == 11 && isSSN(s) {
-		return classNationalID
+		return NationalID
 	}
 	if letters == 0 && digits >= 8 && digits <= 15 && s[0] == '+' {
-		return classPhone
+		return Phone
 	}
 	if ats > 0 && hasEmail(s) {
-		return classEmail
+		return Email
 	}
 	switch f.class {
-	case classPhone:
+	case Phone:
 		if digits >= 6 && digits <= 15 && letters == 0 {
-			return classPhone
+			return Phone
 		}
-	case classNationalID:
+	case NationalID:
 		if digits >= 5 && len(s) <= 24 && spaces < 3 {
-			return classNationalID
+			return NationalID
 		}
-	case classBirth:
+	case Birth:
 		if kind == event.KindDate || kind == event.KindDateTime || digits >= 6 && letters == 0 && len(s) <= 12 {
-			return classBirth
+			return Birth
 		}
-	case classPerson:
+	case Person:
 		if (letters >= 2 || ats == 0 && hasOther(s)) && digits == 0 && len(s) <= 80 {
-			return classPerson
+			return Person
 		}
-	case classAddress:
+	case Address:
 		if (letters > 0 || digits >= 4) && kind != event.KindHost && kind != event.KindHex && kind != event.KindUUID && len(s) <= 200 {
-			return classAddress
+			return Address
 		}
-	case classCoordinates:
+	case Coordinates:
 		if digits >= 3 && letters == 0 {
-			return classCoordinates
+			return Coordinates
 		}
-	case classSecret:
+	case SecretData:
 		if len(s) >= 6 {
-			return classSecret
+			return SecretData
 		}
-	case classAPIKey:
+	case APIKey:
 		if len(s) >= 8 {
-			return classAPIKey
+			return APIKey
 		}
 	}
-	return noClass
+	return None
 }
 
-// classOfNumber classes a number of JSON.
-func classOfNumber(f field, s []byte) dataClass {
+// OfNumber classes a number of JSON.
+func OfNumber(f Field, s []byte) Class {
 	switch {
-	case f.class == classPassword:
-		return classPassword
-	case f.class == classCoordinates && indexByte(s, '.') > 0:
-		return classCoordinates
+	case f.class == Password:
+		return Password
+	case f.class == Coordinates && bytes.IndexByte(s, '.') > 0:
+		return Coordinates
 	case len(s) >= 14 && len(s) <= 16 && isCard(s):
-		return classCard
-	case f.class == classPhone && len(s) >= 7 && len(s) <= 15 && allDigits(s):
-		return classPhone
-	case f.class == classNationalID && len(s) >= 6 && len(s) <= 18 && allDigits(s):
-		return classNationalID
+		return Card
+	case f.class == Phone && len(s) >= 7 && len(s) <= 15 && allDigits(s):
+		return Phone
+	case f.class == NationalID && len(s) >= 6 && len(s) <= 18 && allDigits(s):
+		return NationalID
 	}
-	return noClass
+	return None
 }
 
 func hasOther(s []byte) bool {
 	for _, c := range s {
-		if classes[c] == cOther {
+		if c >= 0x80 {
 			return true
 		}
 	}
@@ -236,7 +290,7 @@ func isCard(s []byte) bool {
 	var d [16]byte
 	n := 0
 	for i, c := range s {
-		if classes[c] == cDigit {
+		if digit(c) {
 			if n == len(d) {
 				return false
 			}
@@ -291,15 +345,15 @@ func isIBAN(s []byte) bool {
 		t[n] = c
 		n++
 	}
-	if n < 15 || classes[t[0]] != cUpper || classes[t[1]] != cUpper || classes[t[2]] != cDigit || classes[t[3]] != cDigit {
+	if n < 15 || !letter(t[0]) || !letter(t[1]) || !digit(t[2]) || !digit(t[3]) {
 		return false
 	}
 	rest := 0
 	for i := range n {
-		switch c := t[(i+4)%n]; classes[c] {
-		case cDigit:
+		switch c := t[(i+4)%n]; {
+		case digit(c):
 			rest = (rest*10 + int(c-'0')) % 97
-		case cUpper:
+		case letter(c):
 			rest = (rest*100 + int(c-'A') + 10) % 97
 		default:
 			return false
@@ -317,50 +371,42 @@ func isSSN(s []byte) bool {
 	return area != 0 && area != 666 && area < 900 && string(s[4:6]) != "00" && string(s[7:]) != "0000"
 }
 
-// hasEmail says that an e-mail address stands somewhere in s.
+// hasEmail says that an e-mail address stands somewhere in s: a name, an @, and a domain of at least two labels.
 func hasEmail(s []byte) bool {
 	for i, c := range s {
-		if c != '@' || i == 0 || !localByte(s[i-1]) {
+		if c != '@' || i == 0 || !nameByte(s[i-1]) && s[i-1] != '.' && s[i-1] != '+' {
 			continue
 		}
-		j, dots := i+1, 0
-		for j < len(s) {
-			if k := classes[s[j]]; k == cDot {
-				dots++
-			} else if k != cLower && k != cUpper && k != cDigit && k != cDash {
-				break
-			}
-			j++
+		end := i + 1
+		for end < len(s) && (letter(s[end]) || digit(s[end]) || s[end] == '-' || s[end] == '.') {
+			end++
 		}
-		for j > i+1 && classes[s[j-1]] == cDot {
-			j--
-			dots--
+		domain := bytes.TrimRight(s[i+1:end], ".")
+		dot := bytes.LastIndexByte(domain, '.')
+		if dot <= 0 || len(domain)-dot < 3 || domain[0] == '.' {
+			continue
 		}
-		if dots > 0 && isHost(s[i+1:j]) {
+		top := true
+		for _, d := range domain[dot+1:] {
+			top = top && letter(d)
+		}
+		if top {
 			return true
 		}
 	}
 	return false
 }
 
-func localByte(c byte) bool {
-	switch classes[c] {
-	case cLower, cUpper, cDigit, cDash, cUnder, cDot:
-		return true
-	}
-	return c == '+'
-}
-
 var keyPrefixes = [...]string{"sk_live_", "sk_test_", "rk_live_", "pk_live_", "AKIA", "ASIA", "ghp_", "gho_", "ghs_", "ghu_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "xoxa-", "AIza",
 	"ya29.", "SG.", "npm_", "dop_v1_", "sk-ant-", "sk-proj-", "hf_", "shpat_", "whsec_", "EAAC", "dckr_pat_", "pypi-", "lin_api_", "hvs."}
 
-// keyPrefix says that s is a key of a known issuer.
-func keyPrefix(s []byte) bool {
+// KeyPrefix says that s is a key of a known issuer.
+func KeyPrefix(s []byte) bool {
 	if len(s) < 16 || len(s) > 255 {
 		return false
 	}
 	for _, p := range keyPrefixes {
-		if has(s, p) {
+		if string(s[:min(len(p), len(s))]) == p {
 			for _, c := range s {
 				if !nameByte(c) && c != '.' {
 					return false
@@ -374,7 +420,7 @@ func keyPrefix(s []byte) bool {
 
 // urlSecret says that a URL holds a password in its user information.
 func urlSecret(s []byte) bool {
-	i := indexByte(s, ':')
+	i := bytes.IndexByte(s, ':')
 	if i < 0 || len(s) < i+3 {
 		return false
 	}
@@ -388,6 +434,30 @@ func urlSecret(s []byte) bool {
 			return colon
 		case '/', '?', '#':
 			return false
+		}
+	}
+	return false
+}
+
+func letter(c byte) bool   { return (c|0x20)-'a' < 26 }
+func digit(c byte) bool    { return c-'0' < 10 }
+func nameByte(c byte) bool { return letter(c) || digit(c) || c == '-' || c == '_' }
+
+func allDigits(b []byte) bool {
+	for _, c := range b {
+		if !digit(c) {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// contains looks into the first 200 bytes.
+func contains(b []byte, s string) bool {
+	b = b[:min(len(b), 200)]
+	for i := 0; i+len(s) <= len(b); i++ {
+		if b[i] == s[0] && string(b[i:i+len(s)]) == s {
+			return true
 		}
 	}
 	return false
