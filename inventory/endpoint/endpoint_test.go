@@ -94,7 +94,15 @@ func TestAnyOrderGivesTheSameState(t *testing.T) {
 		for seed := range uint64(3) {
 			mixed := slices.Clone(rs)
 			rand.New(rand.NewPCG(seed, 1)).Shuffle(len(mixed), func(i, j int) { mixed[i], mixed[j] = mixed[j], mixed[i] })
-			require.True(t, bytes.Equal(want, state(t, learn(mixed))), name)
+			l := learn(mixed)
+			require.True(t, bytes.Equal(want, state(t, l)), name)
+			a, b := learn(rs).Matcher(), l.Matcher()
+			for i := range rs {
+				x, p := a.Infer(rs[i].segs, rs[i].Status)
+				y, q := b.Infer(rs[i].segs, rs[i].Status)
+				require.Equal(t, x, y)
+				require.Equal(t, p, q, "to the last bit")
+			}
 		}
 	}
 }

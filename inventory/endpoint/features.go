@@ -91,8 +91,9 @@ func frac(a, b float64) float64 {
 
 // flows sums what follows several groups.
 type flows struct {
-	by  map[uint64]uint64
-	sum uint64
+	by      map[uint64]uint64
+	sum     uint64
+	squares float64 // of the values of by
 }
 
 func (f *flows) add(fs []flow) {
@@ -100,8 +101,11 @@ func (f *flows) add(fs []flow) {
 		f.by = map[uint64]uint64{}
 	}
 	for _, x := range fs {
+		old := float64(f.by[x.token])
 		f.by[x.token] += x.calls
 		f.sum += x.calls
+		f.squares += (old + float64(x.calls)) * (old + float64(x.calls))
+		f.squares -= old * old
 	}
 }
 
@@ -299,10 +303,7 @@ func homogeneity(own []flow, all *flows) (missing, extra, cosine, z, places floa
 	// where only the others go
 	uncovered := rest - float64(covered)
 	g += uncovered * math.Log(1/theirs)
-	var squares float64
-	for _, v := range all.by {
-		squares += float64(v) * float64(v)
-	}
+	squares := all.squares
 	for _, f := range own {
 		v := float64(all.by[f.token])
 		squares -= v * v

@@ -122,6 +122,7 @@ type judge struct {
 func newJudge(l *Learner) *judge {
 	j := &judge{l: l, through: make([]uint64, len(l.nodes)), deep: make([]uint8, len(l.nodes)), tokens: map[uint64]int{}, parents: map[uint64]int{},
 		names: map[uint64]nameStat{}, df: map[uint64]int{}, df2: map[uint64]int{}, owner: map[uint64]int{}}
+	l.order()
 	j.count(0)
 	j.total = j.through[0]
 	ends, once := 0.0, 0.0
@@ -163,6 +164,31 @@ func newJudge(l *Learner) *judge {
 		j.names[name] = ns
 	})
 	return j
+}
+
+// order sorts the children of each node by token, so that sums of floating-point numbers over them do not depend on the
+// order in which they were first seen.
+func (l *Learner) order() {
+	var kids []uint32
+	l.each(0, func(i uint32) {
+		sorted := true
+		kids = kids[:0]
+		for c := l.nodes[i].child; c != 0; c = l.nodes[c].next {
+			sorted = sorted && (len(kids) == 0 || l.nodes[kids[len(kids)-1]].token < l.nodes[c].token)
+			kids = append(kids, c)
+		}
+		if sorted {
+			return
+		}
+		slices.SortFunc(kids, func(a, b uint32) int { return cmp.Compare(l.nodes[a].token, l.nodes[b].token) })
+		for k, c := range kids {
+			l.nodes[c].next = 0
+			if k > 0 {
+				l.nodes[kids[k-1]].next = c
+			}
+		}
+		l.nodes[i].child = kids[0]
+	})
 }
 
 // each calls f for i and all under it.
@@ -299,15 +325,7 @@ func (j *judge) groups(nodes []uint32) []group {
 	if len(all) == 0 {
 		return nil
 	}
-	slices.SortFunc(all, func(a, b pair) int {
-		if a.token != b.token {
-			if a.token < b.token {
-				return -1
-			}
-			return 1
-		}
-		return int(a.node) - int(b.node)
-	})
+	slices.SortStableFunc(all, func(a, b pair) int { return cmp.Compare(a.token, b.token) })
 	var gs []group
 	for i := 0; i < len(all); {
 		k := i
