@@ -62,6 +62,7 @@ type Collector struct {
 	alerts  alerts
 	flushMu sync.Mutex
 	stored  uint64 // sequence number of the newest call in the store
+	skipped int    // flushes with nothing but sensors
 }
 
 // New returns a Collector over cat, which it fills from st. st may be nil.
@@ -146,7 +147,7 @@ func (c *Collector) Run(ctx context.Context) {
 		}
 		c.learn(false)
 		c.quiet()
-		err := c.Flush(ctx)
+		err := c.flush(ctx, false)
 		if err != nil && !failing && ctx.Err() == nil {
 			c.cfg.Log.Error("the inventory could not be stored; it is kept in memory and tried again", "error", err)
 		} else if err == nil && failing {
@@ -179,37 +180,52 @@ func (c *Collector) learn(now bool) {
 }
 
 // Flush stores what changed.
-func (c *Collector) Flush(ctx context.Context) error {
+func (c *Collector) Flush(ctx context.Context) error { return c.flush(ctx, true) }
+
+// flush leaves it at times when there is nothing but the state of the sensors, unless all is to be stored.
+func (c *Collector) flush(ctx context.Context, all bool) error {
 	if c.st == nil {
 		return nil
 	}
 	c.flushMu.Lock()
 	defer c.flushMu.Unlock()
-	calls, last := c.ring.after(c.stored, nil)
-	alerts, lastAlert := c.alerts.after(c.alerts.savedUpTo(), nil)
-	b := store.Batch{Calls: calls, Alerts: alerts}
+	var b store.Batch
 	if c.cfg.Sensors != nil {
 		b.Sensors = c.cfg.Sensors()
 	}
-	for more := true; more; {
+	var lastAlert uint64
+	b.Alerts, lastAlert = c.alerts.after(c.alerts.savedUpTo(), nil)
+	end := c.ring.newest()
+	for more, moreCalls := true, true; more || moreCalls; {
 		var err error
-		b.Services, b.Leaves, more, err = c.cat.Changed(c.cfg.Batch)
-		if err != nil {
+		if b.Services, b.Leaves, more, err = c.cat.Changed(c.cfg.Batch); err != nil {
 			c.cfg.Log.Error("part of the inventory could not be encoded", "error", err)
 		}
-		if len(b.Services)+len(b.Leaves)+len(b.Calls)+len(b.Alerts)+len(b.Sensors) == 0 {
+		b.Calls = c.ring.oldest(c.stored, batchCalls)
+		moreCalls = len(b.Calls) == batchCalls && b.Calls[batchCalls-1].Seq < end // what comes meanwhile is for the next time
+		if len(b.Services)+len(b.Leaves)+len(b.Calls)+len(b.Alerts) > 0 {
+			c.skipped = 0
+		} else if c.skipped++; len(b.Sensors) == 0 || c.skipped%idleFlushes != 0 && !all {
 			break
 		}
 		if err := c.st.Save(ctx, &b); err != nil {
 			c.cat.Failed(b.Services, b.Leaves)
 			return err
 		}
-		c.stored = last
+		if n := len(b.Calls); n > 0 {
+			c.stored = b.Calls[n-1].Seq
+		}
 		c.alerts.saved(lastAlert)
-		b.Calls, b.Alerts, b.Sensors = nil, nil, nil
+		b.Alerts, b.Sensors = nil, nil
 	}
 	return nil
 }
+
+// idleFlushes is how many flushes pass between two writes of the state of the sensors alone: an idle host's disk is left alone.
+const idleFlushes = 5
+
+// batchCalls is how many recent calls one transaction writes at most: 1 MB of JSON.
+const batchCalls = 1000
 
 // Close learns and stores a last time. The store stays open.
 func (c *Collector) Close(ctx context.Context) error {

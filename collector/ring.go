@@ -84,18 +84,37 @@ func (r *ring) first() uint64 {
 	return r.last - uint64(r.held) + 1
 }
 
+// newest is the sequence number of the newest call.
+func (r *ring) newest() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
+}
+
 // after encodes the calls above seq that q selects (nil: all), oldest first, and says the newest sequence number.
 func (r *ring) after(seq uint64, q *inventory.Query) ([]store.Sequenced, uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	list := []store.Sequenced{}
-	for s := max(seq, r.last-uint64(r.held)) + 1; s <= r.last; s++ {
+	for s := max(min(seq, r.last), r.last-uint64(r.held)) + 1; s <= r.last; s++ {
 		c := &r.slots[s%uint64(r.size)]
 		if q == nil || c.Time >= q.Since && matches(q.Service, c.Service) {
 			list = append(list, store.Sequenced{Seq: s, Service: c.Service, Time: c.Time, JSON: c.AppendJSON(nil)})
 		}
 	}
 	return list, r.last
+}
+
+// oldest encodes the first limit calls above seq.
+func (r *ring) oldest(seq uint64, limit int) []store.Sequenced {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []store.Sequenced
+	for s := max(min(seq, r.last), r.last-uint64(r.held)) + 1; s <= r.last && len(list) < limit; s++ {
+		c := &r.slots[s%uint64(r.size)]
+		list = append(list, store.Sequenced{Seq: s, Service: c.Service, Time: c.Time, JSON: c.AppendJSON(nil)})
+	}
+	return list
 }
 
 func matches(want, service string) bool {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -344,7 +345,7 @@ func (s *SQLite) newest(ctx context.Context, table, columns string, q inventory.
 	if err := s.db.QueryRowContext(ctx, `SELECT coalesce(max(seq), 0) FROM `+table).Scan(&top); err != nil {
 		return 0, explain(s.path, "read", err)
 	}
-	where, args := `seq > ? AND time >= ?`, []any{int64(after), int64(q.Since)}
+	where, args := `seq > ? AND time >= ?`, []any{int64(min(after, math.MaxInt64)), int64(q.Since)}
 	if prefix, ok := strings.CutSuffix(q.Service, "*"); ok {
 		where, args = where+` AND substr(service, 1, length(?)) = ?`, append(args, prefix, prefix)
 	} else if q.Service != "" {
