@@ -127,10 +127,27 @@ type GnomonRecord struct {
 }
 
 type GnomonScratch struct {
-	_     structs.HostLayout
+	_    structs.HostLayout
+	Call struct {
+		_   structs.HostLayout
+		Msg struct {
+			_      structs.HostLayout
+			Base   uint64
+			Vecs   uint32
+			Compat uint32
+		}
+		Dir     uint32
+		N       uint32
+		Seq     uint32
+		HasSeq  uint8
+		Why     uint8
+		Blind   uint8
+		Slot    uint8
+		PidTgid uint64
+	}
 	Rec   GnomonRecord
 	Data  [32768]uint8
-	Vec64 [8]uint64
+	Vec64 [16]uint64
 	Have  uint32
 	_     [4]byte
 }

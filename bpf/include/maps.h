@@ -184,16 +184,37 @@ static __always_inline void failed(u32 place, long err)
 		*v += 1;
 }
 
+/* A message is where the bytes of one socket call are. */
+struct message {
+	u64 base;   /* bytes, or an iovec array */
+	u32 vecs;   /* entries of the array; 0: base is the bytes */
+	u32 compat;
+};
+
+/* A call is one socket call, as a backend found it. */
+struct call {
+	struct message msg;
+	u32 dir;
+	u32 n;       /* bytes that passed, > 0 */
+	u32 seq;     /* TCP sequence number after them */
+	u8 has_seq;
+	u8 why;      /* the bytes cannot be read, and why */
+	u8 blind;    /* enum blind + 1 */
+	u8 slot;     /* of scratches */
+	u64 pid_tgid;
+};
+
 /* scratch is where a record is put together. One per CPU and direction: tracepoint programs run with preemption off and do
  * not nest with themselves; a send and a receive could only nest with each other. A plain array indexed by CPU, since the
  * value of a per-CPU map may have 32 KiB at most. */
 struct scratch {
+	struct call call; /* of the syscall backend, whose stack is short of room */
 	struct record rec;
-	u8 data[2 * MAX_DATA];
+	u8 data[2 * (MAX_DATA + 1)];
 	union {
-		u64 vec64[8];
-		u32 vec32[8];
-	}; /* iovecs, read four at a time */
+		u64 vec64[16];
+		u32 vec32[16];
+	}; /* iovecs, read four at a time; twice the room, for a mask as bound */
 	volatile u32 have; /* bytes in data: here and not in a register for the reason that sniff_byte gives */
 };
 struct {

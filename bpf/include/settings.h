@@ -6,13 +6,13 @@
 
 #include "types.h"
 
-/* MAX_DATA is the most payload that one record holds. A power of two: "x & (MAX_DATA - 1)" is the proof that a copy of at
- * most MAX_DATA bytes at an offset of at most MAX_DATA stays inside scratch.data, which is twice as large. */
-#define MAX_DATA 16384
+/* MAX_DATA is the most payload that one record holds. A power of two less one, so that "x &= MAX_DATA" is the proof that a
+ * copy of at most MAX_DATA bytes at an offset of at most MAX_DATA stays inside scratch.data, which is twice as large. */
+#define MAX_DATA 16383
 
 /* Payload budgets per socket call, at most MAX_DATA. "head" holds for the first call after the direction turned, which
  * is where a message head stands; "body" for those that follow in the same direction. */
-const volatile u32 request_head = 16384;
+const volatile u32 request_head = MAX_DATA;
 const volatile u32 request_body = 4096;
 const volatile u32 response_head = 2048;
 const volatile u32 response_body = 1024;

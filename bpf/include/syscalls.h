@@ -171,13 +171,6 @@ static __always_inline u32 unpack_call(struct args *x)
 	return form;
 }
 
-/* A message is where the bytes of one socket call are. */
-struct message {
-	u64 base;   /* bytes, or an iovec array */
-	u32 vecs;   /* entries of the array; 0: base is the bytes */
-	u32 compat;
-};
-
 /* read_msghdr finds the iovecs of the msghdr at p. struct msghdr has the iovec pointer at 16 and their number at 24;
  * its 32-bit form at 8 and 12. */
 static __always_inline bool read_msghdr(u64 p, struct message *m)

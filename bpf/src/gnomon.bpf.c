@@ -378,7 +378,8 @@ int on_syscall(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *task;
 	struct sock *sk;
 	struct args a = {};
-	struct call x = {};
+	struct scratch *s;
+	struct call *x;
 	struct conn *c;
 	u32 form, flags = 0;
 	u64 key;
@@ -434,58 +435,63 @@ int on_syscall(struct bpf_raw_tracepoint_args *ctx)
 		 * come back with other positions. The time and the CPU, out of the range of cookies. */
 		adopt(c, sk, bpf_ktime_get_ns() << 8 | bpf_get_smp_processor_id() | 1ULL << 63);
 	}
-	x.dir = form & FORM_SENDS ? SENT : RECEIVED;
-	x.slot = 0;
-	x.pid_tgid = bpf_get_current_pid_tgid();
-	x.msg.compat = a.compat;
-	x.msg.base = a.a[1];
+	s = scratch_of(0);
+	if (!s)
+		return 0;
+	x = &s->call;
+	__builtin_memset(x, 0, sizeof(*x));
+	x->dir = form & FORM_SENDS ? SENT : RECEIVED;
+	x->slot = 0;
+	x->pid_tgid = bpf_get_current_pid_tgid();
+	x->msg.compat = a.compat;
+	x->msg.base = a.a[1];
 	if (!ret) {
-		if (x.dir == RECEIVED && BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN)
+		if (x->dir == RECEIVED && BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN)
 			end(c, RECEIVED);
 		return 0;
 	}
 	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP) {
 		struct tcp_sock *t = (struct tcp_sock *)sk;
-		x.seq = x.dir == SENT ? BPF_CORE_READ(t, write_seq) : BPF_CORE_READ(t, copied_seq);
-		x.has_seq = 1;
+		x->seq = x->dir == SENT ? BPF_CORE_READ(t, write_seq) : BPF_CORE_READ(t, copied_seq);
+		x->has_seq = 1;
 	}
 	if (flags & MSG_TRUNC)
-		x.why = WHY_FAULT;
+		x->why = WHY_FAULT;
 	if ((form & FORM_MASK) == FORM_MMSG) {
 		u64 at = a.a[1], size = mmsghdr_size(a.compat), len = a.compat ? 28 : 56; /* of msg_len */
-		u32 seq = x.seq, has_seq = x.has_seq;
-		x.has_seq = 0;
+		u32 seq = x->seq, has_seq = x->has_seq;
+		x->has_seq = 0;
 		for (u32 i = 0; i < MMSG_MAX; i++) {
 			u32 n = 0;
 			if (i >= ret)
 				break;
 			bpf_probe_read_user(&n, sizeof(n), (void *)(at + len));
-			x.n = n;
-			if (!x.why && !read_msghdr(at, &x.msg))
-				x.why = WHY_FAULT;
-			one(c, &x);
+			x->n = n;
+			if (!x->why && !read_msghdr(at, &x->msg))
+				x->why = WHY_FAULT;
+			one(c, x);
 			at += size;
 		}
 		if (has_seq) {
-			c->seq[x.dir & 1] = seq;
-			c->seq_known |= 1 << (x.dir & 1);
+			c->seq[x->dir & 1] = seq;
+			c->seq_known |= 1 << (x->dir & 1);
 		}
 		return 0;
 	}
-	x.n = ret;
+	x->n = ret;
 	switch (form & FORM_MASK) {
 	case FORM_IOV:
-		x.msg.vecs = a.a[2];
+		x->msg.vecs = a.a[2];
 		break;
 	case FORM_MSG:
-		if (!read_msghdr(a.a[1], &x.msg))
-			x.why = WHY_FAULT;
+		if (!read_msghdr(a.a[1], &x->msg))
+			x->why = WHY_FAULT;
 		break;
 	case FORM_SPLICE:
-		x.why = WHY_SPLICE;
-		x.blind = 1 + BLIND_SPLICE;
+		x->why = WHY_SPLICE;
+		x->blind = 1 + BLIND_SPLICE;
 	}
-	one(c, &x);
+	one(c, x);
 	return 0;
 }
 

@@ -71,8 +71,8 @@ type Config struct {
 	// kernel wakes the reader when a ring is an eighth full. Default 5 ms.
 	Poll time.Duration
 
-	// Payload budgets in bytes per socket call, at most 16384: of requests and responses, for the first call after the
-	// direction turned (where a message head stands) and for those that follow. Defaults 16384, 4096, 2048, 1024.
+	// Payload budgets in bytes per socket call, at most 16383: of requests and responses, for the first call after the
+	// direction turned (where a message head stands) and for those that follow. Defaults 16383, 4096, 2048, 1024.
 	RequestHead, RequestBody, ResponseHead, ResponseBody int
 
 	// Everything captures connections that speak no known protocol too.
@@ -84,7 +84,7 @@ type Config struct {
 
 const (
 	maxShards = 16
-	maxData   = 16384 // MAX_DATA of bpf/include/settings.h
+	maxData   = 16383 // MAX_DATA of bpf/include/settings.h
 )
 
 func (c *Config) setDefaults() error {

@@ -325,7 +325,7 @@ func (s *Source) PID() uint32 {
 // Processes names the processes of chunks, also those that are gone.
 func (s *Source) Processes() *process.Table { return s.procs }
 
-// Budget sets how many payload bytes of each send of the service on port are captured, at most 16384; 0 is the default
+// Budget sets how many payload bytes of each send of the service on port are captured, at most 16383; 0 is the default
 // again. It is a plain store: cheap enough to call per message.
 func (s *Source) Budget(port uint16, bytes int) {
 	// an array of 2-byte values has a stride of 8
