@@ -472,11 +472,14 @@ func TestAnOrdinaryDayCausesNoAlert(t *testing.T) {
 	require.Empty(t, messages(today(t, func(*town) {})))
 }
 
-func TestACampaignOfSixTimesTheUsualIsNoSurge(t *testing.T) {
+func TestACampaignThatBringsManyPeopleIsNoSurge(t *testing.T) {
 	found := today(t, func(w *town) {
-		for i := range 72 {
-			now := at(learned+1, 13) + event.Time(int64(i)*50*second)
+		for i := range 240 {
+			now := at(learned+1, 13) + event.Time(int64(i)*25*second/2)
 			w.visit(now, 100+i)
+			if i%3 > 0 {
+				continue
+			}
 			w.call(now, podOf("worker", i%2), mail, "POST", "/send", 202, token("worker"))
 			w.call(now, podOf("worker", i%2), store, "GET", "/orders/{id}", 200, token("worker"), path("id", fmt.Sprint("o", i)))
 		}

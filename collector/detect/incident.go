@@ -38,6 +38,7 @@ type incident struct {
 	Last              event.Time
 	Calls             float64
 	Updates           uint32
+	Score             float64 // of the evidence that was last told
 	IDs               [8]string
 	At                uint8
 	Info              bool
@@ -93,7 +94,8 @@ func (e *Engine) raise(s *sight, ev evidence) {
 		e.grow(in, s)
 		// what a workload does elsewhere besides is no consequence of what is known: the incident grew
 		besides := p.Workload && in.Endpoint != s.epKey && ev.kind != in.Kind && ev.kind != "error_burst"
-		if weight[ev.kind] <= weight[in.Kind] && !besides || slices.Contains(in.Also, ev.kind) || in.Updates >= 2 {
+		grew := ev.everyone && ev.kind == in.Kind && ev.score > 3*in.Score && int64(s.t-in.Opened) > 30*minute
+		if weight[ev.kind] <= weight[in.Kind] && !besides && !grew || slices.Contains(in.Also, ev.kind) || in.Updates >= 2 {
 			if ev.kind != in.Kind && !slices.Contains(in.Also, ev.kind) && len(in.Also) < 8 {
 				in.Also = append(in.Also, ev.kind)
 			}
@@ -103,7 +105,7 @@ func (e *Engine) raise(s *sight, ev evidence) {
 			in.Also = append(in.Also, in.Kind)
 		}
 		in.Kind = ev.kind
-		in.Endpoint = s.epKey
+		in.Endpoint, in.Score = s.epKey, ev.score
 		in.Updates++
 		e.tell(s, in, &ev)
 		return
@@ -117,7 +119,7 @@ func (e *Engine) raise(s *sight, ev evidence) {
 	if ev.first > 0 && ev.first < s.t {
 		first = ev.first
 	}
-	*in = incident{Name: strings.Clone(ev.keyName), Kind: ev.kind, Opened: s.t, First: first, Service: s.svcKey, Endpoint: s.epKey}
+	*in = incident{Name: strings.Clone(ev.keyName), Kind: ev.kind, Opened: s.t, First: first, Service: s.svcKey, Endpoint: s.epKey, Score: ev.score}
 	e.counts.Incidents++
 	e.grow(in, s)
 	e.tell(s, in, &ev)

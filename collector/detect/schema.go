@@ -27,8 +27,8 @@ type schemaState struct {
 }
 
 func (schema) observe(e *Engine, s *sight) {
-	if s.ep == nil || s.relay || s.c.Count > 1 {
-		return
+	if s.ep == nil || s.relay || s.c.Count > 1 || s.w != nil && s.pairAge < day {
+		return // what a workload sends where it never called is judged by that
 	}
 	ep := s.ep
 	learning := !e.warm(ep.First) || ep.N < 40
