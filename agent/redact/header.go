@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/gnomon-sensor/gnomon/agent/proto"
+	"github.com/gnomon-sensor/gnomon/agent/redact/cache"
 	"github.com/gnomon-sensor/gnomon/agent/redact/hostile"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
@@ -41,7 +42,7 @@ type memo struct {
 	value   value
 }
 
-const maxMemos = 12 // of one set; with values of at most maxCacheKey bytes
+const maxMemos = 12 // of one set; with values of at most cache.MaxKey bytes
 
 const maxHeaders = 64 // names of one message that leave
 
@@ -51,7 +52,7 @@ func (r *Redactor) headers(f []proto.Field) *headerSet {
 	for i := range f {
 		r.key = append(append(r.key, f[i].Name...), '\n')
 	}
-	s, known := r.sets.at(r.key)
+	s, known := r.sets.At(r.key)
 	if known {
 		return s
 	}
@@ -80,7 +81,7 @@ func (r *Redactor) headers(f []proto.Field) *headerSet {
 	if cap(s.names) > 2*maxHeaders || cap(s.roles) > 4*maxHeaders {
 		r.oddSet = *s
 		*s = headerSet{}
-		r.sets.forget(r.key)
+		r.sets.Forget(r.key)
 		return &r.oddSet
 	}
 	return s
@@ -171,7 +172,7 @@ func (r *Redactor) request(dst *event.Call, scope sipKey, x *proto.Exchange) (si
 			v = &set.memo[k].value
 		} else {
 			v = r.value(dst.Service, ro, scope, f)
-			if k < len(set.memo) && len(f.Value) <= maxCacheKey {
+			if k < len(set.memo) && len(f.Value) <= cache.MaxKey {
 				set.memo[k].keep(dst.Service, f.Value, v)
 			}
 		}
@@ -241,7 +242,7 @@ func (r *Redactor) value(service string, ro role, scope sipKey, f *proto.Field) 
 		r.key = append(append(append(r.key, 0), service...), 0)
 		r.key = append(r.key, f.Name...)
 	}
-	v, known := r.values.at(r.key)
+	v, known := r.values.At(r.key)
 	if !known {
 		r.readValue(v, ro, scope, f)
 	}

@@ -20,7 +20,7 @@ func (r *Redactor) host(b []byte) (string, bool) {
 	if len(b) == 0 {
 		return "", true
 	}
-	v, known := r.hosts.at(b)
+	v, known := r.hosts.At(b)
 	if !known {
 		v.text = r.hostOf(b)
 		v.bad = v.text == ""

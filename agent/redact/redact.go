@@ -8,6 +8,8 @@ import (
 
 	"github.com/dchest/siphash"
 	"github.com/gnomon-sensor/gnomon/agent/proto"
+	"github.com/gnomon-sensor/gnomon/agent/redact/body"
+	"github.com/gnomon-sensor/gnomon/agent/redact/cache"
 	"github.com/gnomon-sensor/gnomon/agent/redact/hostile"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
 )
@@ -47,15 +49,21 @@ type Redactor struct {
 	valueKey sipKey
 	idKey    sipKey
 
-	pathCache  cache[pathInfo]
-	queryCache cache[queryInfo]
-	sets       cache[headerSet]
-	values     cache[value]
-	hosts      cache[hostNote]
-	named      cache[string]
-	scopeKeys  cache[sipKey]
+	pathCache  cache.Cache[pathInfo]
+	queryCache cache.Cache[queryInfo]
+	sets       cache.Cache[headerSet]
+	values     cache.Cache[value]
+	hosts      cache.Cache[hostNote]
+	named      cache.Cache[string]
+	scopeKeys  cache.Cache[sipKey]
 	texts      names
-	bodies     bodyReader
+	bodies     *body.Reader
+	req, res   body.Message
+	scoped     sipKey      // of the call under way
+	dst        *event.Call // likewise
+	bodyParams int
+	client     bool // its body is that of an OAuth 2 client
+	clientID   string
 	scanner    hostile.Scanner
 
 	oddPath  pathInfo
@@ -81,32 +89,32 @@ func New(cfg Config) *Redactor {
 		cfg:        cfg,
 		paths:      NewPaths(PathConfig{Key: path, Names: cfg.Names}),
 		mac:        hmac.New(sha256.New, cred[:]),
-		pathCache:  newCache[pathInfo](cfg.Entries),
-		queryCache: newCache[queryInfo](cfg.Entries / 2),
-		sets:       newCache[headerSet](cfg.Entries / 4),
-		values:     newCache[value](cfg.Entries),
-		hosts:      newCache[hostNote](cfg.Entries / 4),
-		named:      newCache[string](cfg.Entries),
-		scopeKeys:  newCache[sipKey](cfg.Entries / 4),
+		pathCache:  cache.New[pathInfo](cfg.Entries),
+		queryCache: cache.New[queryInfo](cfg.Entries / 2),
+		sets:       cache.New[headerSet](cfg.Entries / 4),
+		values:     cache.New[value](cfg.Entries),
+		hosts:      cache.New[hostNote](cfg.Entries / 4),
+		named:      cache.New[string](cfg.Entries),
+		scopeKeys:  cache.New[sipKey](cfg.Entries / 4),
 		texts:      newNames(8192),
 	}
 	r.nameKey, _ = derive(cfg.Key[:], "name")
 	r.valueKey, _ = derive(cfg.Key[:], "value")
 	r.idKey, _ = derive(cfg.Key[:], "id")
-	r.bodies.init(r)
+	r.bodies = body.New(body.Config{Kind: bodyKind, Name: r.fieldName, Bytes: cfg.BodyBytes, Orders: cfg.Entries / 4})
 	return r
 }
 
 // Reveal lets the words with these tokens leave as text from now on; see Paths.Reveal.
 func (r *Redactor) Reveal(tokens ...uint64) (refused int) {
 	refused = r.paths.Reveal(tokens...)
-	r.pathCache.clear()
-	r.queryCache.clear()
-	r.values.clear()
-	r.hosts.clear()
-	r.named.clear()
-	r.sets.clear()
-	r.bodies.clear()
+	r.pathCache.Clear()
+	r.queryCache.Clear()
+	r.values.Clear()
+	r.hosts.Clear()
+	r.named.Clear()
+	r.sets.Clear()
+	r.bodies.Clear()
 	return refused
 }
 
@@ -176,7 +184,7 @@ func (r *Redactor) Call(dst *event.Call, c *proto.Conn, x *proto.Exchange) {
 	if auth.kind == event.AuthNone && c.TLS != nil && c.TLS.ClientCert {
 		auth.kind = event.AuthMTLS
 	}
-	signs |= r.bodies.read(dst, scope, x, &auth)
+	signs |= r.readBodies(dst, scope, x, &auth)
 	auth.fill(&dst.Auth, x.Start)
 	if !hostOK {
 		signs |= r.scanner.Scan(x.Host)
@@ -196,7 +204,7 @@ func (r *Redactor) Call(dst *event.Call, c *proto.Conn, x *proto.Exchange) {
 // scope is the key of the values of service.
 func (r *Redactor) scope(service string) sipKey {
 	r.key = append(r.key[:0], service...)
-	k, known := r.scopeKeys.at(r.key)
+	k, known := r.scopeKeys.At(r.key)
 	if !known {
 		*k = r.valueKey.sub(r.key)
 	}
@@ -257,7 +265,7 @@ func (r *Redactor) HostName(b string) string {
 }
 
 // Unread is how many calls had bodies that were not looked at, the budget being spent. Safe for concurrent use.
-func (r *Redactor) Unread() uint64 { return r.bodies.passed.Load() }
+func (r *Redactor) Unread() uint64 { return r.bodies.Unread() }
 
 // protoNames are the words of proto.Signs, by bit.
 var protoNames = [...]string{"both_lengths", "length_conflict", "bad_chunk", "space_colon", "obs_fold", "bare_lf", "bare_cr", "nul_field",

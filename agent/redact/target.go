@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"github.com/gnomon-sensor/gnomon/agent/redact/body"
 	"github.com/gnomon-sensor/gnomon/agent/redact/hostile"
 	"github.com/gnomon-sensor/gnomon/agent/redact/sensitive"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
@@ -23,9 +24,8 @@ type queryInfo struct {
 }
 
 const (
-	maxParams     = 64   // of one Call, in each place
-	maxValue      = 2048 // bytes of a value that are decoded; the rest goes into its hash raw
-	keptSegments  = 24   // a longer path is not cached
+	maxParams     = 64 // of one Call, in each place
+	keptSegments  = 24 // a longer path is not cached
 	malformedText = "{malformed}"
 )
 
@@ -61,7 +61,7 @@ func (r *Redactor) path(raw []byte, connect bool) *pathInfo {
 		r.key = append(append(r.key[:0], "CONNECT "...), raw...)
 		key = r.key
 	}
-	p, known := r.pathCache.at(key)
+	p, known := r.pathCache.At(key)
 	if known {
 		return p
 	}
@@ -71,7 +71,7 @@ func (r *Redactor) path(raw []byte, connect bool) *pathInfo {
 		// one odd path must not pin memory in its slot
 		r.oddPath = *p
 		*p = pathInfo{}
-		r.pathCache.forget(key)
+		r.pathCache.Forget(key)
 		return &r.oddPath
 	}
 	return p
@@ -113,7 +113,7 @@ func (r *Redactor) readPath(p *pathInfo, raw []byte, connect bool) {
 // query returns what the query raw says under service. The result is borrowed until the next call.
 func (r *Redactor) query(scope sipKey, service string, raw []byte) *queryInfo {
 	r.key = append(append(append(r.key[:0], service...), 0), raw...)
-	q, known := r.queryCache.at(r.key)
+	q, known := r.queryCache.At(r.key)
 	if known {
 		return q
 	}
@@ -194,8 +194,8 @@ func (r *Redactor) readQuery(t *queryInfo, scope sipKey, q []byte) {
 			t.signs |= r.scanner.Scan(value)
 			continue
 		}
-		r.nameBuf = decode(r.nameBuf[:0], name)
-		r.valueBuf = decode(r.valueBuf[:0], value)
+		r.nameBuf = body.Decode(r.nameBuf[:0], name)
+		r.valueBuf = body.Decode(r.valueBuf[:0], value)
 		p, h := r.param(scope, event.InQuery, r.nameBuf, r.valueBuf)
 		t.signs |= h
 		t.params = append(t.params, p)
@@ -235,36 +235,6 @@ func (r *Redactor) param(scope sipKey, in event.In, name, value []byte) (event.P
 		p.Word = word(value)
 	}
 	return p, h
-}
-
-// decode appends b with %XX and + decoded; at most maxValue bytes, the rest as it stands.
-func decode(dst, b []byte) []byte {
-	plain := true
-	for _, c := range b {
-		if c == '%' || c == '+' {
-			plain = false
-			break
-		}
-	}
-	if plain {
-		return append(dst, b...)
-	}
-	for i := 0; i < len(b); i++ {
-		c := b[i]
-		if i >= maxValue {
-			return append(dst, b[i:]...)
-		}
-		if c == '+' {
-			c = ' '
-		} else if c == '%' && i+2 < len(b) {
-			if v, ok := unhex(b[i+1], b[i+2]); ok {
-				c = v
-				i += 2
-			}
-		}
-		dst = append(dst, c)
-	}
-	return dst
 }
 
 func beforeSlash(b []byte) []byte {

@@ -89,7 +89,7 @@ func (r *Redactor) name(b []byte) string {
 	if len(b) == 0 {
 		return ""
 	}
-	v, known := r.named.at(b)
+	v, known := r.named.At(b)
 	if !known {
 		*v = r.nameOf(b)
 	}

@@ -1,4 +1,9 @@
-package redact
+// Package body reads the beginnings of bodies: which fields stand where with what types, and which kinds of personal or secret data.
+//
+// In: what was captured of a JSON, form or text body, compressed or not. Out: its shape, classes of data, signs of hostile content, and each
+// scalar of a request to a Sink. Nothing of a value is in what it gives but to the Sink. It reads within a budget of bytes per second of event
+// time and is linear in the body, with bounds on depth and places; what a bound cuts is noted in the shape.
+package body
 
 import (
 	"bytes"
@@ -8,7 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/gnomon-sensor/gnomon/agent/proto"
+	"github.com/gnomon-sensor/gnomon/agent/redact/cache"
 	"github.com/gnomon-sensor/gnomon/agent/redact/hostile"
 	"github.com/gnomon-sensor/gnomon/agent/redact/sensitive"
 	"github.com/gnomon-sensor/gnomon/inventory/event"
@@ -16,22 +21,56 @@ import (
 
 // Bounds of one body. The prefix that parsers keep is 4 KiB by default, so these seldom cut.
 const (
-	maxDepth      = 32
-	maxPlaces     = 256  // different places in one body; further ones are left out, and the body counts as cut
-	maxNodes      = 8192 // places known in all; then they are learned anew
-	maxBodyParams = 24
-	maxClasses    = 32 // different (class, place) of one body
-	sampled       = 32 // beyond the budget one body in so many is read
-	maxString     = 512
-	inflateCost   = 16  // times as much does a compressed body take of the budget
-	callCost      = 256 // bytes that a call with a body takes of the budget besides
+	maxDepth    = 32
+	maxPlaces   = 256  // different places in one body; further ones are left out, and the body counts as cut
+	maxNodes    = 8192 // places known in all; then they are learned anew
+	maxName     = 64   // bytes of a key that can be a name
+	maxValue    = 2048 // bytes of a value that are decoded; the rest stays as it is
+	maxClasses  = 32   // different (class, place) of one body
+	sampled     = 32   // beyond the budget one body in so many is read
+	maxString   = 512
+	inflateCost = 16  // times as much does a compressed body take of the budget
+	callCost    = 256 // bytes that a call with a body takes of the budget besides
 )
 
-// bodyReader reads JSON and form bodies: which fields stand where with what types, and which kinds of personal or secret data. Places are
-// nodes of a tree that is kept from body to body, so that a field known from before costs a comparison with the key that
-// followed its sibling last time (5 ns) and no string is built.
-type bodyReader struct {
-	r     *Redactor
+// Config is what a Reader needs.
+type Config struct {
+	// Kind says what a decoded value looks like, and Name what of a field's decoded name may leave: "" when it is data. Both required.
+	Kind func(value []byte) event.Kind
+	Name func(key []byte) string
+	// Bytes is the budget of one second of event time; each call with a body takes 256 besides, and a compressed byte counts 16-fold. Beyond
+	// it one call in 32 is read. Default 2 MiB.
+	Bytes int
+	// Orders is how many orders of fields are remembered. Default 512.
+	Orders int
+}
+
+// Sink takes the scalars of requests. Everything is borrowed.
+type Sink interface {
+	// Scalar takes the value at a place ("$.items[].sku"), whose last key is raw as it was sent; at each place the first of a body comes first.
+	Scalar(at, raw string, about sensitive.Field, kind event.Kind, value []byte)
+}
+
+// Message is one body, as far as it was captured.
+type Message struct {
+	Body   []byte
+	Whole  bool   // it is all there
+	Media  string // media type, lower case
+	Coding string // content coding, lower case; "" none
+}
+
+// Found is what a body holds. It is valid until the Reader reads another body of the same direction.
+type Found struct {
+	Shape *event.Body // nil: it has none that is understood
+	Data  []event.DataClass
+	Signs hostile.Signs // of requests only
+}
+
+// Reader reads bodies. Places are nodes of a tree that is kept from body to body, so that a field known from before costs a
+// comparison with the key that followed its sibling last time (5 ns) and no string is built. Not safe for concurrent use, but for
+// Unread.
+type Reader struct {
+	cfg   Config
 	seed  maphash.Seed
 	nodes []place
 	kids  map[kidKey]int32
@@ -42,25 +81,36 @@ type bodyReader struct {
 	over   uint32        // calls with a body beyond the budget
 	passed atomic.Uint64 // of them, whose bodies were not read
 
-	touched []int32
-	object  uint32
-	stack   []frame
-	seen    []int32
-	text    []byte
-	found   []finding
-	orders  cache[[]uint16]
-	out     [2]event.Body
-	classes [2][]event.DataClass
+	touched  []int32
+	object   uint32
+	stack    []frame
+	seen     []int32
+	key      []byte
+	name     []byte
+	text     []byte
+	found    []finding
+	orders   cache.Cache[[]uint16]
+	out      [2]event.Body
+	classes  [2][]event.DataClass
+	inflater inflater
+	scanner  hostile.Scanner
 
-	request   bool
-	cut       bool
-	signs     hostile.Signs
-	inflater  inflater
-	scope     sipKey
-	dst       *event.Call
-	bodyParam int
-	client    bool // saw what an OAuth 2 client sends
-	clientID  string
+	cut   bool
+	signs hostile.Signs
+	sink  Sink // nil: a response
+}
+
+// New returns a Reader.
+func New(cfg Config) *Reader {
+	if cfg.Bytes <= 0 {
+		cfg.Bytes = 2 << 20
+	}
+	if cfg.Orders <= 0 {
+		cfg.Orders = 512
+	}
+	b := &Reader{cfg: cfg, seed: maphash.MakeSeed(), orders: cache.New[[]uint16](cfg.Orders)}
+	b.Clear()
+	return b
 }
 
 type kidKey struct {
@@ -100,58 +150,30 @@ type finding struct {
 	count int
 }
 
-func (b *bodyReader) init(r *Redactor) {
-	b.r, b.seed = r, maphash.MakeSeed()
-	b.orders = newCache[[]uint16](r.cfg.Entries / 4)
-	b.clear()
-}
-
-func (b *bodyReader) clear() {
+// Clear forgets the places: names that may leave have changed.
+func (b *Reader) Clear() {
 	b.nodes = append(b.nodes[:0], place{at: "$"})
 	b.kids = make(map[kidKey]int32)
-	b.orders.clear()
+	b.orders.Clear()
 	b.epoch = 0
 }
 
-// read fills dst's body shapes, data classes and body parameters from x, as far as the budget lets it.
-func (b *bodyReader) read(dst *event.Call, scope sipKey, x *proto.Exchange, auth *credential) hostile.Signs {
-	dst.RequestBody, dst.ResponseBody = nil, nil
-	dst.Data.Request, dst.Data.Response = b.classes[0][:0], b.classes[1][:0]
-	n := len(x.Req.Body) + len(x.Res.Body)
-	if n == 0 {
-		return 0
-	}
-	for d, m := range [...]*proto.Message{proto.Request: &x.Req, proto.Response: &x.Res} {
-		if b.r.encoding[d] != "" {
+// Unread is how many calls had bodies that were not read, the budget being spent. Safe for concurrent use.
+func (b *Reader) Unread() uint64 { return b.passed.Load() }
+
+// Allow says whether the bodies of one call at the time at may be read, and takes what they cost from the budget.
+func (b *Reader) Allow(request, response *Message, at event.Time) bool {
+	n := callCost
+	for _, m := range [...]*Message{request, response} {
+		if n += len(m.Body); m.Coding != "" {
 			n += inflateCost * len(m.Body)
 		}
 	}
-	if !b.allow(n+callCost, x.Start) {
-		return 0
+	if n == callCost {
+		return false
 	}
-	if len(b.nodes) > maxNodes {
-		b.clear()
-	}
-	b.dst, b.scope, b.signs, b.client, b.clientID = dst, scope, 0, false, ""
-	b.bodyParam = 0
-	dst.RequestBody = b.message(proto.Request, &x.Req, dst.RequestType)
-	if b.client {
-		if b.clientID != "" {
-			*auth = credential{kind: event.AuthOAuth2Client, fingerprint: b.clientID}
-		} else if auth.kind == event.AuthBasic {
-			auth.kind = event.AuthOAuth2Client
-		}
-	}
-	dst.ResponseBody = b.message(proto.Response, &x.Res, dst.ResponseType)
-	dst.Data.Request, dst.Data.Response = b.classes[0], b.classes[1]
-	b.dst = nil
-	return b.signs
-}
-
-// allow says whether n bytes of bodies may be read at the time at.
-func (b *bodyReader) allow(n int, at event.Time) bool {
 	if s := at / 1e9; s != b.second {
-		b.second, b.left = s, b.r.cfg.BodyBytes
+		b.second, b.left = s, b.cfg.Bytes
 	}
 	if b.left >= n {
 		b.left -= n
@@ -165,25 +187,36 @@ func (b *bodyReader) allow(n int, at event.Time) bool {
 	return false
 }
 
-// message reads the body of one direction; nil when it has no shape.
-func (b *bodyReader) message(d proto.Dir, m *proto.Message, media string) *event.Body {
-	b.classes[d] = b.classes[d][:0]
-	body, whole := m.Body, int64(len(m.Body)) >= m.Bytes
-	if c := b.r.encoding[d]; c != "" && c != "identity" && len(body) > 0 {
+// Request reads the body of a request, and hands its scalars to sink.
+func (b *Reader) Request(m *Message, sink Sink) Found {
+	b.sink = sink
+	f := b.read(0, m)
+	b.sink = nil
+	return f
+}
+
+// Response reads the body of a response.
+func (b *Reader) Response(m *Message) Found { return b.read(1, m) }
+
+func (b *Reader) read(d int, m *Message) Found {
+	body, whole, media := m.Body, m.Whole, m.Media
+	if m.Coding != "" && m.Coding != "identity" && len(body) > 0 {
 		var all bool
-		body, all = b.inflater.inflate(c, body)
+		body, all = b.inflater.inflate(m.Coding, body)
 		whole = whole && all
 	}
 	if len(body) == 0 {
-		return nil
+		return Found{}
 	}
-	b.request = d == proto.Request
+	if len(b.nodes) > maxNodes {
+		b.Clear()
+	}
 	b.epoch++
-	b.object = 0
+	b.object, b.signs = 0, 0
 	b.touched, b.found, b.seen, b.stack = b.touched[:0], b.found[:0], b.seen[:0], b.stack[:0]
-	b.cut = !whole || m.Open
+	b.cut = !whole
 	shaped := false
-	switch i := skipSpace(body, 0); {
+	switch i := SkipSpace(body, 0); {
 	case media == "application/x-www-form-urlencoded":
 		b.form(body)
 		shaped = true
@@ -196,15 +229,15 @@ func (b *bodyReader) message(d proto.Dir, m *proto.Message, media string) *event
 	case strings.HasPrefix(media, "text/") || strings.HasSuffix(media, "xml") || isJSON(media) || media == "":
 		b.free(body)
 	default:
-		if b.request && len(body) < hostile.MaxScan {
-			b.signs |= b.r.scanner.Scan(body)
+		if b.sink != nil && len(body) < hostile.MaxScan {
+			b.signs |= b.scanner.Scan(body)
 		}
 	}
-	b.report(d)
-	if !shaped {
-		return nil
+	f := Found{Data: b.report(d), Signs: b.signs}
+	if shaped {
+		f.Shape = b.shape(d)
 	}
-	return b.shape(d)
+	return f
 }
 
 func isJSON(media string) bool {
@@ -212,13 +245,13 @@ func isJSON(media string) bool {
 }
 
 // shape puts the touched places in order into the Body of d.
-func (b *bodyReader) shape(d proto.Dir) *event.Body {
-	k := b.r.key[:0]
+func (b *Reader) shape(d int) *event.Body {
+	k := b.key[:0]
 	for _, n := range b.touched {
 		k = binary.LittleEndian.AppendUint16(k, uint16(n))
 	}
-	b.r.key = k
-	order, known := b.orders.at(k)
+	b.key = k
+	order, known := b.orders.At(k)
 	if !known {
 		o := (*order)[:0]
 		for i := range b.touched {
@@ -247,7 +280,7 @@ func (b *bodyReader) shape(d proto.Dir) *event.Body {
 }
 
 // touch makes node part of this body.
-func (b *bodyReader) touch(node int32) *place {
+func (b *Reader) touch(node int32) *place {
 	p := &b.nodes[node]
 	if p.epoch != b.epoch {
 		p.epoch, p.object, p.types, p.kinds, p.n, p.objects = b.epoch, 0, 0, 0, 0, 0
@@ -261,7 +294,7 @@ func (b *bodyReader) touch(node int32) *place {
 }
 
 // kid is the node of key in the object at parent; prev is the kid before it.
-func (b *bodyReader) kid(parent, prev int32, key []byte) int32 {
+func (b *Reader) kid(parent, prev int32, key []byte) int32 {
 	hint := b.nodes[parent].first
 	if prev != 0 {
 		hint = b.nodes[prev].next
@@ -282,11 +315,11 @@ func (b *bodyReader) kid(parent, prev int32, key []byte) int32 {
 	return n
 }
 
-func (b *bodyReader) newKid(parent int32, k kidKey, key []byte) int32 {
+func (b *Reader) newKid(parent int32, k kidKey, key []byte) int32 {
 	b.text = unescape(b.text[:0], key)
 	name := "*"
 	if len(key) <= maxName {
-		if t := b.r.name(b.text); t != "" && t[0] != '{' {
+		if t := b.cfg.Name(b.text); t != "" {
 			name = t
 		}
 	}
@@ -304,7 +337,7 @@ func (b *bodyReader) newKid(parent int32, k kidKey, key []byte) int32 {
 	return b.add(k, p)
 }
 
-func (b *bodyReader) add(k kidKey, p place) int32 {
+func (b *Reader) add(k kidKey, p place) int32 {
 	n := int32(len(b.nodes))
 	b.nodes = append(b.nodes, p)
 	b.kids[k] = n
@@ -312,7 +345,7 @@ func (b *bodyReader) add(k kidKey, p place) int32 {
 }
 
 // element is the node of what stands in the array at parent; it is about what the array is about.
-func (b *bodyReader) element(parent int32) int32 {
+func (b *Reader) element(parent int32) int32 {
 	if e := b.nodes[parent].elem; e != 0 {
 		return e
 	}
@@ -322,12 +355,12 @@ func (b *bodyReader) element(parent int32) int32 {
 }
 
 // json reads the value that starts at s[0]. What is cut or wrong ends it, with cut set.
-func (b *bodyReader) json(s []byte) {
+func (b *Reader) json(s []byte) {
 	i := 0
 	node := int32(0)
 	for {
 		// a value for node
-		i = skipSpace(s, i)
+		i = SkipSpace(s, i)
 		if i >= len(s) {
 			b.cut = true
 			return
@@ -354,7 +387,7 @@ func (b *bodyReader) json(s []byte) {
 				b.stack = append(b.stack, frame{node: node, array: true, seen: len(b.seen)})
 			}
 			i++
-			if j := skipSpace(s, i); j < len(s) && (s[j] == '}' || s[j] == ']') {
+			if j := SkipSpace(s, i); j < len(s) && (s[j] == '}' || s[j] == ']') {
 				i = j
 				break
 			}
@@ -363,7 +396,7 @@ func (b *bodyReader) json(s []byte) {
 			}
 			continue
 		case '"':
-			end := stringEnd(s, i)
+			end := StringEnd(s, i)
 			if end > len(s) {
 				b.cut = true
 				p.types |= event.JSONString
@@ -373,7 +406,7 @@ func (b *bodyReader) json(s []byte) {
 			b.stringAt(node, s[i+1:end-1])
 			i = end
 		default:
-			end := valueEnd(s, i)
+			end := ValueEnd(s, i)
 			if end == i || end >= len(s) && len(b.stack) > 0 {
 				b.cut = true
 				return
@@ -386,7 +419,7 @@ func (b *bodyReader) json(s []byte) {
 			if len(b.stack) == 0 {
 				return
 			}
-			i = skipSpace(s, i)
+			i = SkipSpace(s, i)
 			if i >= len(s) {
 				b.cut = true
 				return
@@ -410,35 +443,35 @@ func (b *bodyReader) json(s []byte) {
 }
 
 // nextNode is the node of the next value and where it starts: behind the key in an object. -1: cut or wrong.
-func (b *bodyReader) nextNode(s []byte, i int) (int32, int) {
+func (b *Reader) nextNode(s []byte, i int) (int32, int) {
 	f := &b.stack[len(b.stack)-1]
 	if f.array {
 		return b.element(f.node), i
 	}
-	i = skipSpace(s, i)
+	i = SkipSpace(s, i)
 	if i >= len(s) || s[i] != '"' {
 		b.cut = true
 		return -1, i
 	}
-	end := stringEnd(s, i)
+	end := StringEnd(s, i)
 	if end > len(s) {
 		b.cut = true
 		return -1, i
 	}
 	key := s[i+1 : end-1]
-	i = skipSpace(s, end)
+	i = SkipSpace(s, end)
 	if i >= len(s) || s[i] != ':' {
 		b.cut = true
 		return -1, i
 	}
-	if b.request && len(key) > 1 && key[0] == '$' && hostile.Operator(key[1:]) {
+	if b.sink != nil && len(key) > 1 && key[0] == '$' && hostile.Operator(key[1:]) {
 		b.signs |= hostile.NoSQL
 	}
 	f.prev = b.kid(f.node, f.prev, key)
 	return f.prev, i + 1
 }
 
-func (b *bodyReader) pop(object bool) {
+func (b *Reader) pop(object bool) {
 	f := b.stack[len(b.stack)-1]
 	b.stack = b.stack[:len(b.stack)-1]
 	if object && !f.array {
@@ -451,13 +484,13 @@ func (b *bodyReader) pop(object bool) {
 }
 
 // form reads an urlencoded body (WHATWG URL, section 5.1).
-func (b *bodyReader) form(s []byte) {
+func (b *Reader) form(s []byte) {
 	b.openForm()
 	f := frame{}
 	for len(s) > 0 && f.seen < maxPlaces {
 		pair := s
 		last := true
-		if i := indexByte(s, '&'); i >= 0 {
+		if i := bytes.IndexByte(s, '&'); i >= 0 {
 			pair, s, last = s[:i], s[i+1:], false
 		} else {
 			s = nil
@@ -465,10 +498,10 @@ func (b *bodyReader) form(s []byte) {
 		if last && b.cut {
 			break // its value is not all there
 		}
-		if i := indexByte(pair, '='); i > 0 {
-			b.r.nameBuf = decode(b.r.nameBuf[:0], pair[:i])
-			b.r.valueBuf = decode(b.r.valueBuf[:0], pair[i+1:])
-			b.formField(&f, b.r.nameBuf, b.r.valueBuf, true)
+		if i := bytes.IndexByte(pair, '='); i > 0 {
+			b.name = Decode(b.name[:0], pair[:i])
+			b.key = Decode(b.key[:0], pair[i+1:])
+			b.formField(&f, b.name, b.key, true)
 		}
 	}
 	b.closeForm()
@@ -476,7 +509,7 @@ func (b *bodyReader) form(s []byte) {
 
 // multipart reads a multipart/form-data body (RFC 7578): the names of its parts, and the values of those that are no files. The boundary
 // is the body's first line.
-func (b *bodyReader) multipart(s []byte) {
+func (b *Reader) multipart(s []byte) {
 	end := bytes.Index(s, crlf)
 	if end < 3 || end > 74 || s[0] != '-' || s[1] != '-' { // RFC 2046 section 5.1.1: 70 characters at most
 		return
@@ -521,20 +554,20 @@ func partName(head []byte) (name []byte, file bool) {
 		} else {
 			head = nil
 		}
-		if !hasFold(line, "content-disposition:") {
+		if !foldPrefix(line, "content-disposition:") {
 			continue
 		}
 		for len(line) > 0 {
 			field := line
-			if i := indexByte(line, ';'); i >= 0 {
+			if i := bytes.IndexByte(line, ';'); i >= 0 {
 				field, line = line[:i], line[i+1:]
 			} else {
 				line = nil
 			}
-			switch field = trim(field); {
-			case hasFold(field, "name="):
-				name = unquote(field[len("name="):])
-			case hasFold(field, "filename"):
+			switch field = bytes.TrimSpace(field); {
+			case foldPrefix(field, "name="):
+				name = bytes.Trim(field[len("name="):], `"`)
+			case foldPrefix(field, "filename"):
 				file = true
 			}
 		}
@@ -542,20 +575,20 @@ func partName(head []byte) (name []byte, file bool) {
 	return name, file
 }
 
-func (b *bodyReader) openForm() {
+func (b *Reader) openForm() {
 	root := b.touch(0)
 	root.n, root.types = 1, event.JSONObject
 	b.object++
 }
 
-func (b *bodyReader) closeForm() {
+func (b *Reader) closeForm() {
 	if !b.cut {
 		b.touch(0).objects = 1
 	}
 }
 
 // formField takes one field; f keeps the field before and their number.
-func (b *bodyReader) formField(f *frame, name, value []byte, text bool) {
+func (b *Reader) formField(f *frame, name, value []byte, text bool) {
 	f.seen++
 	f.prev = b.kid(0, f.prev, name)
 	p := b.touch(f.prev)
@@ -568,22 +601,14 @@ func (b *bodyReader) formField(f *frame, name, value []byte, text bool) {
 		return
 	}
 	b.value(f.prev, value)
-	switch b.nodes[f.prev].raw {
-	case "grant_type":
-		b.client = b.client || string(value) == "client_credentials"
-	case "client_secret", "client_assertion":
-		b.client = true
-	case "client_id":
-		b.clientID = b.r.fingerprint("oauth2_client", value)
-	}
 }
 
 // stringAt takes a JSON string, escapes as they are.
-func (b *bodyReader) stringAt(node int32, s []byte) {
+func (b *Reader) stringAt(node int32, s []byte) {
 	if len(s) > maxString {
 		s = s[:maxString]
 	}
-	if indexByte(s, '\\') >= 0 {
+	if bytes.IndexByte(s, '\\') >= 0 {
 		b.text = unescape(b.text[:0], s)
 		s = b.text
 	}
@@ -591,24 +616,19 @@ func (b *bodyReader) stringAt(node int32, s []byte) {
 }
 
 // value takes a string value.
-func (b *bodyReader) value(node int32, s []byte) {
-	kind := event.KindString
-	if len(s) <= maxName {
-		kind, _ = Classify(s)
-	} else if isJWT(s) {
-		kind = event.KindJWT
-	}
+func (b *Reader) value(node int32, s []byte) {
+	kind := b.cfg.Kind(s)
 	p := &b.nodes[node]
 	p.kinds.Add(kind)
 	b.observe(node, sensitive.Of(p.about, kind, s))
-	if b.request {
-		b.signs |= b.r.scanner.Scan(s)
-		b.param(node, kind, s)
+	if b.sink != nil {
+		b.signs |= b.scanner.Scan(s)
+		b.scalarOut(node, kind, s)
 	}
 }
 
 // scalar takes a number or a literal name.
-func (b *bodyReader) scalar(node int32, s []byte) {
+func (b *Reader) scalar(node int32, s []byte) {
 	p := &b.nodes[node]
 	kind := event.KindInteger
 	switch s[0] {
@@ -629,46 +649,20 @@ func (b *bodyReader) scalar(node int32, s []byte) {
 		}
 		b.observe(node, sensitive.OfNumber(p.about, s))
 	}
-	if b.request {
-		b.param(node, kind, s)
+	if b.sink != nil {
+		b.scalarOut(node, kind, s)
 	}
 }
 
-// param makes a scalar of the request's body a parameter, the first one at each place.
-func (b *bodyReader) param(node int32, kind event.Kind, s []byte) {
-	p := &b.nodes[node]
-	if b.bodyParam >= maxBodyParams || p.key == "*" || len(p.at) < 3 || p.n > 0 && len(b.stack) == 0 && p.n > 1 {
-		return
+// scalarOut hands a scalar of the request's body to the sink; data has no name to hand it over by.
+func (b *Reader) scalarOut(node int32, kind event.Kind, s []byte) {
+	if p := &b.nodes[node]; p.key != "*" && len(p.at) > 2 {
+		b.sink.Scalar(p.at, p.raw, p.about, kind, s)
 	}
-	for i := len(b.dst.Params) - 1; i >= 0 && b.dst.Params[i].In == event.InBody; i-- {
-		if b.dst.Params[i].Name == p.at[2:] {
-			return
-		}
-	}
-	r := b.r
-	r.key = append(append(append(r.key[:0], 255), b.dst.Service...), 0)
-	r.key = append(append(append(r.key, p.at...), 0), s...)
-	v, known := r.values.at(r.key)
-	if !known {
-		*v = value{params: v.params[:0]}
-		q := event.Param{In: event.InBody, Name: p.at[2:], Kind: kind}
-		if len(s) == 0 {
-			q.Kind = event.KindEmpty
-		} else {
-			r.small = append(append(append(r.small[:0], byte(event.InBody)), p.at...), 0)
-			q.Hash = b.scope.sub(r.small).hash(s)
-			if len(s) <= 24 && !p.about.Personal() {
-				q.Word = word(s)
-			}
-		}
-		v.params = append(v.params, q)
-	}
-	b.bodyParam++
-	b.dst.Params = append(b.dst.Params, v.params...)
 }
 
 // observe counts a value of class c at node.
-func (b *bodyReader) observe(node int32, c sensitive.Class) {
+func (b *Reader) observe(node int32, c sensitive.Class) {
 	if c == sensitive.None {
 		return
 	}
@@ -684,20 +678,23 @@ func (b *bodyReader) observe(node int32, c sensitive.Class) {
 }
 
 // report makes what was found the DataClasses of d.
-func (b *bodyReader) report(d proto.Dir) {
+func (b *Reader) report(d int) []event.DataClass {
+	list := b.classes[d][:0]
 	for _, f := range b.found {
 		at := ""
 		if f.node >= 0 {
 			at = b.nodes[f.node].at
 		}
-		b.classes[d] = append(b.classes[d], event.DataClass{Class: f.class.String(), At: at, Count: f.count})
+		list = append(list, event.DataClass{Class: f.class.String(), At: at, Count: f.count})
 	}
+	b.classes[d] = list
+	return list
 }
 
 // free looks through text that has no structure we read, word by word.
-func (b *bodyReader) free(s []byte) {
-	if b.request {
-		b.signs |= b.r.scanner.Scan(s)
+func (b *Reader) free(s []byte) {
+	if b.sink != nil {
+		b.signs |= b.scanner.Scan(s)
 	}
 	from := -1
 	for i := 0; i <= len(s); i++ {
@@ -709,14 +706,41 @@ func (b *bodyReader) free(s []byte) {
 		}
 		if from >= 0 && i-from >= 7 && i-from <= 255 {
 			w := s[from:i]
-			if kind, _ := Classify(w); kind != event.KindWord && kind != event.KindString || w[len(w)-1] == '.' {
+			if kind := b.cfg.Kind(w); kind != event.KindWord && kind != event.KindString || w[len(w)-1] == '.' {
 				if w[len(w)-1] == '.' {
 					w = w[:len(w)-1]
-					kind, _ = Classify(w)
+					kind = b.cfg.Kind(w)
 				}
 				b.observe(-1, sensitive.Of(sensitive.Field{}, kind, w))
 			}
 		}
 		from = -1
 	}
+}
+
+// Decode appends b with %XX and + decoded as forms have them; of what is longer than 2,048 bytes the rest as it stands.
+func Decode(dst, b []byte) []byte {
+	if bytes.IndexByte(b, '%') < 0 && bytes.IndexByte(b, '+') < 0 {
+		return append(dst, b...)
+	}
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		if i >= maxValue {
+			return append(dst, b[i:]...)
+		}
+		if c == '+' {
+			c = ' '
+		} else if c == '%' && i+2 < len(b) && isHex(b[i+1]) && isHex(b[i+2]) {
+			c = hexval(b[i+1])<<4 | hexval(b[i+2])
+			i += 2
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+func isHex(c byte) bool { return c-'0' < 10 || (c|0x20)-'a' < 6 }
+
+func foldPrefix(b []byte, low string) bool {
+	return len(b) >= len(low) && bytes.EqualFold(b[:len(low)], []byte(low))
 }
