@@ -166,7 +166,7 @@ func TestAnswersAreWhatTheOpenAPIDocumentSays(t *testing.T) {
 	require.NoError(t, err)
 	c.Alert(store.Alert{UID: "a", JSON: []byte(`{"finding_info":{"uid":"a"}}`)})
 	paths := []string{"/v1/services", "/v1/endpoints?service=svc1*&probes=true&sort=-calls&limit=3&since=2020-01-01T00:00:00Z&state=undeclared",
-		"/v1/endpoint?name=" + rows[0].ID, "/v1/calls?after=18446744073709551615", "/v1/alerts?after=18446744073709551615", "/v1/endpoint?name=nope", "/v1/calls?limit=7", "/v1/alerts", "/v1/sensors", "/v1/status", "/v1/endpoints?state=x"}
+		"/v1/endpoint?name=" + rows[0].ID, "/v1/calls?after=9223372036854775807", "/v1/alerts?after=9223372036854775807", "/v1/endpoint?name=nope", "/v1/calls?limit=7", "/v1/alerts", "/v1/sensors", "/v1/status", "/v1/endpoints?state=x"}
 	for _, path := range paths {
 		req, err := http.NewRequest(http.MethodGet, srv.URL+path, nil)
 		require.NoError(t, err)
