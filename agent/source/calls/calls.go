@@ -425,8 +425,7 @@ func (d *Decoder) lostFacts() *event.Lost {
 	}
 }
 
-// time reads an RFC 3339 time. The form that gnomon writes is read by hand, its date once a day; time.Parse took a fifth
-// of the whole line.
+// time reads an RFC 3339 time. The form that gnomon writes is read by hand, and its date once a day.
 func (d *Decoder) time() event.Time {
 	b := d.s.String()
 	const form = "2026-11-24T10:00:00.000000000Z"

@@ -16,7 +16,7 @@ const (
 )
 
 // Addr is an IP address as two words, IPv4 mapped into IPv6. Two words and not netip.Addr: a map key without a pointer
-// and without padding hashes in one go (35 ns a packet less on the load capture).
+// and without padding is hashed in one go (BenchmarkKeys).
 type Addr struct{ Hi, Lo uint64 }
 
 // AddrFrom4 maps an IPv4 address.
