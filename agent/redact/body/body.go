@@ -639,13 +639,16 @@ func (b *Reader) scalar(node int32, s []byte) {
 		p.types |= event.JSONNull
 		return
 	default:
-		p.types |= event.JSONInteger
 		for _, c := range s {
 			if c == '.' || c == 'e' || c == 'E' {
-				p.types = p.types&^event.JSONInteger | event.JSONNumber
 				kind = event.KindNumber
 				break
 			}
+		}
+		if kind == event.KindInteger {
+			p.types |= event.JSONInteger
+		} else {
+			p.types |= event.JSONNumber
 		}
 		b.observe(node, sensitive.OfNumber(p.about, s))
 	}

@@ -43,7 +43,7 @@ var suspect = func() (t [256]uint8) {
 	for _, c := range []byte("'\"<>$`|;&(%\\\r\n\x00#{") {
 		t[c] = 1
 	}
-	for _, c := range []byte("./-=uUjJrR +") {
+	for _, c := range []byte("./-=uUjJrR ") {
 		t[c] = 2
 	}
 	return t
@@ -59,10 +59,13 @@ func anySuspect(b []byte) bool {
 			return true
 		}
 		switch c {
-		case ' ', '+':
+		case ' ':
 			spaces = true
 		case '.', '/', '-':
 			if i+1 < len(b) && b[i+1] == c {
+				return true
+			}
+			if c == '/' && len(b)-i > 5 && (equalFold(b[i+1:i+5], "etc/") || equalFold(b[i+1:i+5], "proc")) {
 				return true
 			}
 		case '=':
@@ -104,14 +107,11 @@ func (r *Scanner) Scan(b []byte) Signs {
 	t := r.folded[:0]
 	for i := 0; i < len(b); i++ {
 		c := b[i]
-		switch {
-		case c == '%' && i+2 < len(b):
+		if c == '%' && i+2 < len(b) {
 			if v, ok := unhex(b[i+1], b[i+2]); ok {
 				c = v
 				i += 2
 			}
-		case c == '+':
-			c = ' '
 		}
 		if c >= 'A' && c <= 'Z' {
 			c |= 0x20
