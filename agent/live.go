@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 
 	"github.com/gnomon-sensor/gnomon/agent/chunk"
@@ -79,7 +78,7 @@ func Open(cfg LiveConfig) (*Live, error) {
 	}
 	l.src = src
 	l.cfg.Processes = processes{src.Processes()}
-	l.cfg.OwnPID = uint32(os.Getpid())
+	l.cfg.OwnPID = src.PID()
 	l.cfg.Fold.Templates = l.tpl
 	l.cfg.Conn.Stopped = func(id chunk.ConnID) {
 		if err := src.Mute(id); err != nil {
