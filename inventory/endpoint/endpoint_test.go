@@ -314,19 +314,28 @@ func TestParametersAreNamedAfterWhatStandsBeforeThem(t *testing.T) {
 	}
 }
 
-func TestAWordNeverSeenInAParametersPlaceIsNovel(t *testing.T) {
+func TestAnUnknownWordAtTheRootIsNoEndpointByA404(t *testing.T) {
 	l := New(Config{})
 	for i := range 60 {
-		l.Observe("GET", segments(t, fmt.Sprintf("/repos/%c%c-kov%d/issues", 'a'+i%26, 'a'+i/3, i)), 200, 2)
-		l.Observe("GET", segments(t, fmt.Sprintf("/repos/%c%c-kov%d/pulls", 'a'+i%26, 'a'+i/3, i)), 200, 2)
+		for _, rest := range []string{"issues", "pulls", "wiki/pages", "settings"} {
+			l.Observe("GET", segments(t, fmt.Sprintf("/%c%c-kov%d/%s", 'a'+i%26, 'a'+i/3, i, rest)), 200, 2)
+			l.Observe("GET", segments(t, fmt.Sprintf("/repos/%c%c-kov%d/%s", 'a'+i%26, 'a'+i/3, i, rest)), 200, 2)
+		}
 	}
 	m := l.Matcher()
-	tm, novel := m.Match(segments(t, "/repos/someone-else/issues"))
+	for path, want := range map[string]string{
+		"/someone-else/issues":       "/someone-else/issues",
+		"/aa-kov0/issues":            "/{name}/issues",
+		"/repos/someone-else/issues": "/repos/{repo}/issues",
+	} {
+		text, _ := m.Infer(segments(t, path), 404)
+		require.Equal(t, want, text)
+	}
+	tm, novel := m.Match(segments(t, "/someone-else/issues"))
 	require.NotNil(t, tm)
 	require.True(t, novel)
-	require.Equal(t, "/repos/{repo}/issues", tm.Text)
-	text, _ := m.Infer(segments(t, "/repos/someone-else/issues"), 404)
-	require.Equal(t, "/repos/someone-else/issues", text)
+	_, novel = m.Match(segments(t, "/repos/someone-else/issues"))
+	require.False(t, novel)
 }
 
 func TestAFloodStaysUnderItsBudgetAndIsCounted(t *testing.T) {

@@ -131,8 +131,9 @@ func (m *Matcher) slot(at *place, s *slot) int32 {
 }
 
 // Match returns the template of the path segs. It is nil when the path leads where nothing was observed: Typed gives a
-// template for it. novel says that a word stands in a parameter's place that was not seen there before: with a 404 such
-// a path is a guess of the caller's, not an endpoint. Match allocates nothing.
+// template for it. novel says that the first segment is a word in a parameter's place that was not seen there before: with
+// a 404 such a path is a scanner's guess. Further down a 404 more often means that an endpoint did not find its object
+// (FGA .9749 against .9698 with every place). Match allocates nothing.
 func (m *Matcher) Match(segs []event.Segment) (t *Template, novel bool) {
 	at := int32(0)
 	for i := range segs {
@@ -150,7 +151,7 @@ func (m *Matcher) Match(segs []event.Segment) (t *Template, novel bool) {
 				if c = n.free; c == 0 || s.Kind == event.KindEmpty {
 					return nil, false
 				}
-				novel = novel || Learnable(s.Kind)
+				novel = novel || i == 0 && Learnable(s.Kind)
 			}
 		}
 		at = c
@@ -213,7 +214,7 @@ func escape(s string) string {
 }
 
 // Infer returns the text of the template of segs and how sure it is, for a path that was answered with status: that of
-// Match, but of Typed when a 404 is all that speaks for a word in a parameter's place.
+// Match, but of Typed when a 404 is all that speaks for a word in a parameter's place at the root.
 func (m *Matcher) Infer(segs []event.Segment, status int) (text string, confidence float64) {
 	t, novel := m.Match(segs)
 	if t == nil || novel && status == 404 {

@@ -188,17 +188,14 @@ func patterns(gs []*group, calls uint64) []slot {
 	for _, g := range gs {
 		sum += g.calls
 	}
-	typed, fixed, distinct := 0, 0, 0
+	typed, fixed := 0, 0
 	for k := range parts {
 		p := slotPiece{sep: parts[k].Sep, token: parts[k].Token, text: parts[k].Text, literal: Learnable(parts[k].Kind)}
-		values := map[uint64]struct{}{}
 		anyTyped := false
 		for _, g := range gs {
 			q := &g.parts[k]
 			p.kinds |= 1 << q.Kind
-			if Learnable(q.Kind) {
-				values[q.Token] = struct{}{}
-			} else if q.Kind != event.KindEmpty {
+			if !Learnable(q.Kind) && q.Kind != event.KindEmpty {
 				anyTyped = true
 			}
 			if q.Token != p.token {
@@ -217,7 +214,6 @@ func patterns(gs []*group, calls uint64) []slot {
 		if !p.literal {
 			p.token, p.text = 0, ""
 		}
-		distinct = max(distinct, len(values))
 		pieces[k] = p
 	}
 	last := parts[len(parts)-1]
