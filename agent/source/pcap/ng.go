@@ -224,12 +224,14 @@ func (r *Reader) readPacket(p *Packet, typ, n uint32) (bool, error) {
 	}
 	var id, caplen, length uint32
 	stamped := typ != blockSimple
+	lengthAt := r.off + 20
 	switch typ {
 	case blockEnhanced:
 		id, caplen, length = r.u32(b[8:]), r.u32(b[20:]), r.u32(b[24:])
 	case blockPacket:
 		id, caplen, length = uint32(r.u16(b[8:])), r.u32(b[20:]), r.u32(b[24:])
 	case blockSimple:
+		lengthAt = r.off + 8
 		length = r.u32(b[8:])
 		caplen = min(length, n-fixed-4)
 		if len(r.ifaces) > 0 && r.ifaces[0].snap > 0 {
@@ -240,10 +242,10 @@ func (r *Reader) readPacket(p *Packet, typ, n uint32) (bool, error) {
 		return false, &Fault{Offset: r.off + 8, What: fmt.Sprintf("packet of interface %d, of %d described", id, len(r.ifaces))}
 	}
 	if caplen > n-fixed-4 {
-		return false, &Fault{Offset: r.off + 20, What: fmt.Sprintf("packet claims %d bytes in a block of %d", caplen, n)}
+		return false, &Fault{Offset: lengthAt, What: fmt.Sprintf("packet claims %d bytes in a block of %d", caplen, n)}
 	}
 	if caplen > MaxPacket {
-		return false, &Fault{Offset: r.off + 20, What: fmt.Sprintf("packet claims %d bytes, more than any packet has (%d)", caplen, MaxPacket)}
+		return false, &Fault{Offset: lengthAt, What: fmt.Sprintf("packet claims %d bytes, more than any packet has (%d)", caplen, MaxPacket)}
 	}
 	f := &r.ifaces[id]
 	if stamped {
