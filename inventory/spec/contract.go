@@ -102,8 +102,8 @@ func (k *comparison) params() {
 	op, t := k.m.Op, &k.e.Traits
 	for i := range t.Params {
 		p := &t.Params[i]
-		if p.OK == 0 {
-			continue // only in calls that were rejected
+		if p.OK == 0 || p.Name == "" || p.Name == "*" {
+			continue // only in calls that were rejected, or with a name that is not told
 		}
 		at := p.In.String() + " " + p.Name
 		n := p.Count
@@ -227,7 +227,7 @@ func (k *comparison) request() {
 	for i := range r.Types {
 		t := &r.Types[i]
 		n := t.Count
-		if n.Calls = t.OK; t.OK == 0 {
+		if n.Calls = t.OK; t.OK == 0 || !strings.Contains(t.Name, "/") {
 			continue
 		}
 		if op.Body == nil {
@@ -271,7 +271,7 @@ func (k *comparison) answer(a *observe.Message) {
 	}
 	for i := range a.Types {
 		t := &a.Types[i]
-		if len(d.Content) == 0 && a.Status >= 400 || k.e.Method == "HEAD" || media(d.Content, t.Name) != nil {
+		if len(d.Content) == 0 && a.Status >= 400 || k.e.Method == "HEAD" || a.Status == 204 || a.Status == 304 || !strings.Contains(t.Name, "/") || media(d.Content, t.Name) != nil {
 			continue
 		}
 		k.row(UndocumentedContentType, where, cmp.Or(types(d.Content), "none"), t.Name, t.Count, "the answer is %s, declared is %s", t.Name, cmp.Or(types(d.Content), "no body"))
@@ -315,7 +315,7 @@ func media(content []Media, t string) *Media {
 		if m.Type == t {
 			return m
 		}
-		if prefix, ok := strings.CutSuffix(m.Type, "*"); ok && strings.HasPrefix(t, strings.TrimSuffix(prefix, "*/")) {
+		if before, after, ok := strings.Cut(m.Type, "*"); ok && (m.Type == "*/*" || strings.HasPrefix(t, before) && strings.HasSuffix(t, after)) {
 			ranged = m
 		}
 	}
@@ -365,7 +365,7 @@ func (k *comparison) body(where string, schema *Schema, b *event.Body, n observe
 		if f.N > 0 {
 			count.Calls = min(count.Calls, f.N)
 		}
-		alternatives, known := schema.at(f.At)
+		alternatives, candidates, known := schema.at(f.At)
 		switch {
 		case !known:
 			reported[f.At] = true
@@ -382,14 +382,14 @@ func (k *comparison) body(where string, schema *Schema, b *event.Body, n observe
 			continue
 		}
 		if f.Objects > 0 {
-			k.required(where, f, alternatives, b, n)
+			k.required(where, f, candidates, b, n)
 		}
 	}
 }
 
-// required reports fields that all alternatives of the object at f require, and that some of its objects lacked.
-func (k *comparison) required(where string, f *event.Field, alternatives []*Schema, b *event.Body, n observe.Count) {
-	for _, name := range requiredBy(alternatives) {
+// required reports fields that the object at f requires, whatever it is, and that some of its objects lacked.
+func (k *comparison) required(where string, f *event.Field, candidates []*Schema, b *event.Body, n observe.Count) {
+	for _, name := range requiredBy(candidates) {
 		at := f.At + "." + name
 		var with uint64
 		if g := b.Find(at); g != nil {

@@ -12,16 +12,20 @@ const maxAlternatives = 128
 
 // at follows a place of a body ("$.items[].sku") and gives the schemas that may apply there. known is false where some object
 // on the way is declared and lacks the name; no alternatives with known true means that anything may stand there.
-func (s *Schema) at(place string) (alternatives []*Schema, known bool) {
-	now := expand([]*Schema{s})
+//
+// candidates are the schemas before allOf, oneOf and anyOf were written out.
+func (s *Schema) at(place string) (alternatives, candidates []*Schema, known bool) {
+	next := []*Schema{s}
+	now := expand(next)
 	for step := range steps(place) {
-		next, open := []*Schema(nil), false
+		var open bool
+		next = nil
 		for _, a := range now {
 			n, free := a.step(step)
 			next, open = append(next, n...), open || free
 		}
 		if len(next) == 0 {
-			return nil, open
+			return nil, nil, open
 		}
 		if open {
 			next = append(next, &Schema{})
@@ -29,9 +33,9 @@ func (s *Schema) at(place string) (alternatives []*Schema, known bool) {
 		now = expand(next)
 	}
 	if slices.ContainsFunc(now, (*Schema).silent) {
-		return nil, true
+		return nil, nil, true
 	}
-	return now, true
+	return now, next, true
 }
 
 // steps cuts a place: "$.a[].b" into "a", "[]", "b".
@@ -82,7 +86,7 @@ func (s *Schema) step(name string) (next []*Schema, free bool) {
 	switch {
 	case !s.mayBe(event.JSONObject), s.Closed:
 		return nil, false
-	case name == "*": // a name that is not told
+	case name == "*", slices.Contains(s.Required, name): // a name that is not told, or one that is declared by this alone
 		return nil, true
 	}
 	// JSON Schema would allow any further name where properties are listed; who writes a list means it.
@@ -206,28 +210,42 @@ func fits(format string, k event.Kind) bool {
 	return true
 }
 
-func requiredBy(alternatives []*Schema) []string {
-	// what allOf parts require adds up; what only some of oneOf require does not. Both stand in the list: a name counts when
-	// every alternative that lists it as a property requires it.
-	var out []string
-	for _, a := range alternatives {
-		for _, name := range a.Required {
-			if slices.Contains(out, name) {
-				continue
-			}
-			all := true
-			for _, b := range alternatives {
-				if len(b.Props) > 0 && !slices.Contains(b.Required, name) && b.Props[name] != nil || b.Closed && b.Props[name] == nil {
-					all = false
-				}
-			}
-			if all {
-				out = append(out, name)
-			}
+// requiredBy lists what each of the candidates requires: what it says itself and by allOf, and of oneOf and anyOf what all agree
+// on.
+func requiredBy(candidates []*Schema) []string {
+	var all []string
+	for i, s := range candidates {
+		names := s.requires(map[*Schema]bool{})
+		if i > 0 {
+			names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(all, n) })
 		}
+		all = names
 	}
-	slices.Sort(out)
-	return out
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func (s *Schema) requires(walked map[*Schema]bool) []string {
+	if walked[s] || len(walked) > maxAlternatives {
+		return nil
+	}
+	walked[s] = true
+	names := slices.Clone(s.Required)
+	for _, x := range s.All {
+		names = append(names, x.requires(walked)...)
+	}
+	if len(s.Any) > 0 {
+		var common []string
+		for i, x := range s.Any {
+			list := x.requires(walked)
+			if i > 0 {
+				list = slices.DeleteFunc(list, func(n string) bool { return !slices.Contains(common, n) })
+			}
+			common = list
+		}
+		names = append(names, common...)
+	}
+	return names
 }
 
 // rejects names the kinds of a parameter's values that s does not allow, "" where it allows all.

@@ -324,3 +324,27 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, len(d.Ops), len(again.Ops))
 	})
 }
+
+// Real documents have references into other operations, examples that are no JSON Schema, unquoted versions and queries in paths.
+func TestLenientAuthorsAreRead(t *testing.T) {
+	d := parse(t, `openapi: 3.0.0
+info: {title: L, version: 1.0}
+paths:
+  "/a?x={x}":
+    get:
+      parameters: [{name: x, in: query, schema: {type: string, examples: {one: {value: 1}}}}]
+      responses:
+        "200": {description: ok, content: {application/json: {schema: {type: object, properties: {deep: {type: object, properties: {n: {type: integer}, example: {type: string}}}}}}}}
+  /b:
+    get:
+      parameters: [{$ref: "#/paths/~1a%3Fx=%7Bx%7D/get/parameters/0"}]
+      responses:
+        "200": {description: ok, content: {application/json: {schema: {$ref: "#/paths/~1a%3Fx=%7Bx%7D/get/responses/200/content/application~1json/schema/properties/deep"}}}}
+`)
+	require.Equal(t, []string{"/a", "/b"}, []string{d.Ops[0].Path, d.Ops[1].Path})
+	require.Equal(t, "x", d.Ops[1].Params[0].Name)
+	deep := d.Ops[1].Responses[0].Content[0].Schema
+	require.Equal(t, event.JSONInteger, deep.Props["n"].Types)
+	require.NotNil(t, deep.Props["example"], "a property may have that name")
+	require.Len(t, d.Warnings, 1)
+}

@@ -65,6 +65,7 @@ func (s *source) model(ctx context.Context, p string, root *node) (t *openapi3.T
 		return nil, "", false, err
 	}
 	coerce(root)
+	s.inline(root)
 	data := root.appendJSON(nil)
 	loader := openapi3.NewLoader()
 	loader.Context = ctx
@@ -193,18 +194,87 @@ func (s *source) external(at *url.URL) ([]byte, error) {
 	return tree.appendJSON(nil), nil
 }
 
-// coerce makes strings of the numbers and dates that authors leave unquoted where OpenAPI wants text.
+// coerce makes a document as lenient authors write it fit for a strict reader: text of the numbers and dates that they leave
+// unquoted, and no examples, of which nothing is compared and many are broken.
 func coerce(root *node) {
-	root.each(func(o *node) {
-		for i, k := range o.keys {
-			switch k {
-			case "title", "version", "description", "summary", "operationId", "openapi", "swagger":
-				if v := o.kids[i]; v.kind == 's' && v.scalar != "null" && v.scalar[0] != '"' {
-					v.scalar = quoted(v.scalar)
+	var walk func(n *node, names bool)
+	walk = func(n *node, names bool) {
+		if n.kind == '{' && !names {
+			for i := len(n.keys) - 1; i >= 0; i-- {
+				switch k, v := n.keys[i], n.kids[i]; k {
+				case "title", "version", "description", "summary", "operationId", "openapi", "swagger":
+					if v.kind == 's' && v.scalar != "null" && v.scalar[0] != '"' {
+						v.scalar = quoted(v.scalar)
+					}
+				case "example", "examples":
+					n.keys, n.kids = slices.Delete(n.keys, i, i+1), slices.Delete(n.kids, i, i+1)
 				}
 			}
 		}
+		for i, v := range n.kids {
+			walk(v, n.kind == '{' && !names && named[n.keys[i]])
+		}
+	}
+	walk(root, false)
+}
+
+// named are the keys whose objects have names of the author's choice for keys.
+var named = map[string]bool{"properties": true, "patternProperties": true, "schemas": true, "definitions": true, "$defs": true, "parameters": true, "responses": true,
+	"headers": true, "requestBodies": true, "paths": true, "content": true, "securitySchemes": true, "securityDefinitions": true, "callbacks": true, "links": true,
+	"variables": true, "mapping": true, "dependentSchemas": true, "dependentRequired": true, "enum": true, "default": true, "const": true}
+
+// inline puts the targets of references in their place where a reference leads elsewhere than to a component: the library cannot
+// follow all of those. A reference that leads back to where it stands is left as it is.
+func (s *source) inline(root *node) {
+	var odd []*node
+	root.each(func(o *node) {
+		if frag, ok := strings.CutPrefix(o.get("$ref").text(), "#/"); ok {
+			parts := strings.Split(frag, "/")
+			if !(len(parts) == 3 && parts[0] == "components" || len(parts) == 2 && (parts[0] == "definitions" || parts[0] == "parameters" || parts[0] == "responses")) {
+				odd = append(odd, o)
+			}
+		}
 	})
+	size := make(map[*node]int, len(odd))
+	total := 0
+	for _, o := range odd {
+		to := root.pointer(strings.TrimPrefix(o.get("$ref").text(), "#"))
+		if to == nil || to.kind != '{' || to.get("$ref") != nil || to.holds(o, s.cfg.MaxDepth) {
+			continue
+		}
+		if size[to] == 0 {
+			size[to] = to.size(s.cfg.MaxValues)
+		}
+		if total += size[to]; total > s.cfg.MaxValues {
+			return // the library says what it makes of the rest
+		}
+		*o = *to
+	}
+}
+
+// holds says whether x is n or below it. Deeper than depth it says so to be safe.
+func (n *node) holds(x *node, depth int) bool {
+	if n == x || depth == 0 {
+		return true
+	}
+	for _, k := range n.kids {
+		if k.holds(x, depth-1) {
+			return true
+		}
+	}
+	return false
+}
+
+// size is how many values n has, up to limit.
+func (n *node) size(limit int) int {
+	sum := 1
+	for _, k := range n.kids {
+		if sum > limit {
+			break
+		}
+		sum += k.size(limit - sum)
+	}
+	return sum
 }
 
 // locate finds the line of what a message of the library quotes: the longest key or text that stands in the document.
@@ -282,9 +352,9 @@ func servers(list openapi3.Servers) (hosts, bases []string) {
 func (c *converter) operation(p, method string, item *openapi3.PathItem, op *openapi3.Operation) {
 	o := spec.Operation{Method: strings.ToUpper(method), Path: "/" + strings.TrimPrefix(p, "/"), ID: op.OperationID, Summary: oneLine(op.Summary),
 		Deprecated: op.Deprecated, Sunset: extension(op.Extensions, "x-sunset")}
-	if base, _, ok := strings.Cut(o.Path, "?"); ok { // no path template has one, but authors write it
-		o.Path = base
-		c.doc.Warnings = append(c.doc.Warnings, "a path with a query: "+oneLine(p))
+	if i := strings.IndexAny(o.Path, "?#"); i >= 0 { // no path has them (RFC 3986 section 3.3), but authors tell operations apart by them
+		o.Path = o.Path[:i]
+		c.doc.Warnings = append(c.doc.Warnings, "a path with a query or fragment, which is left out: "+oneLine(p))
 	}
 	own := op.Servers
 	if own == nil && len(item.Servers) > 0 {

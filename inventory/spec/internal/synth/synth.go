@@ -87,6 +87,10 @@ func concrete(t string) string {
 func path(op *spec.Operation, template string) []event.Segment {
 	var segs []event.Segment
 	for _, s := range strings.Split(strings.TrimPrefix(template, "/"), "/") {
+		if s == "" {
+			segs = append(segs, event.Segment{Kind: event.KindEmpty})
+			continue
+		}
 		open, end := strings.IndexByte(s, '{'), strings.LastIndexByte(s, '}')
 		if open != 0 || end != len(s)-1 || strings.Count(s, "{") != 1 {
 			segs = append(segs, event.Segment{Kind: event.KindWord, Text: strings.NewReplacer("{", "", "}", "").Replace(s), Shape: event.Shape{Len: uint8(len(s))}})
@@ -94,8 +98,10 @@ func path(op *spec.Operation, template string) []event.Segment {
 		}
 		k := event.KindUUID
 		for _, p := range op.Params {
-			if p.In == event.InPath && p.Name == s[1:end] && kind(p.Schema) == event.KindInteger {
-				k = event.KindInteger
+			if p.In == event.InPath && p.Name == s[1:end] {
+				if declared := kind(p.Schema); declared != event.KindString {
+					k = declared
+				}
 			}
 		}
 		segs = append(segs, event.Segment{Kind: k, Token: uint64(len(segs) + 7), Shape: event.Shape{Len: 30}})
@@ -174,7 +180,7 @@ func fill(b *event.Body, at string, s *spec.Schema, all bool, left int) {
 	b.Merge(one)
 	if left == 0 {
 		b.CutOff = 1
-		if g := b.Find(at); g.Objects > 0 {
+		if g := b.Find(at); g != nil && g.Objects > 0 {
 			g.Objects = 0
 		}
 		return
@@ -192,6 +198,11 @@ func fill(b *event.Body, at string, s *spec.Schema, all bool, left int) {
 			x = x.All[0]
 		}
 	case event.JSONObject:
+		for _, name := range required {
+			if props[name] == nil && !strings.ContainsAny(name, ".[]") {
+				props[name] = &spec.Schema{}
+			}
+		}
 		for name, p := range props {
 			if all && !strings.ContainsAny(name, ".[]") || slices.Contains(required, name) {
 				fill(b, at+"."+name, p, all, left-1)
