@@ -346,5 +346,5 @@ paths:
 	deep := d.Ops[1].Responses[0].Content[0].Schema
 	require.Equal(t, event.JSONInteger, deep.Props["n"].Types)
 	require.NotNil(t, deep.Props["example"], "a property may have that name")
-	require.Len(t, d.Warnings, 1)
+	require.Contains(t, strings.Join(d.Warnings, "\n"), "left out: /a?x={x}")
 }
