@@ -298,8 +298,16 @@ func (s *server) load(o options, sensor *lab.Sensor) (round, error) {
 
 // openConnections holds n keep-alive connections open, each after one request, and reports the sensor's memory then.
 func (s *server) openConnections(n int, sensor *lab.Sensor) (int64, error) {
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 50000, Max: 50000}); err != nil {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		return 0, err
+	}
+	files.Cur = files.Max
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return 0, err
+	}
+	if files.Max < uint64(n)+100 {
+		return 0, fmt.Errorf("this shell may open %d files, %d connections need more: raise ulimit -Hn or lower -open", files.Max, n)
 	}
 	buf := make([]byte, 4096)
 	for i := range n {
