@@ -289,8 +289,8 @@ func pipelined(t *testing.T, port, n int) {
 	}
 }
 
-// chunkedUpload sends a chunked body in dribbles.
-func chunkedUpload(t *testing.T, port int) {
+// slowly sends a request in two pieces.
+func slowly(t *testing.T, port int) {
 	t.Helper()
 	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	require.NoError(t, err)
@@ -303,21 +303,50 @@ func chunkedUpload(t *testing.T, port int) {
 	resp.Body.Close()
 }
 
+// chunkedUpload sends a body of unequal chunks, one write each.
+func chunkedUpload(t *testing.T, port int) {
+	t.Helper()
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	require.NoError(t, err)
+	defer c.Close()
+	fmt.Fprintf(c, "POST /items HTTP/1.1\r\nHost: chunks.example\r\nTransfer-Encoding: chunked\r\n\r\n")
+	for _, n := range []int{1, 1000, 17, 6000, 3} {
+		fmt.Fprintf(c, "%x\r\n%s\r\n", n, strings.Repeat("z", n))
+		time.Sleep(2 * time.Millisecond)
+	}
+	fmt.Fprintf(c, "0\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	require.NoError(t, err)
+	resp.Body.Close()
+}
+
+// aborted asks for what takes 300 ms and leaves after 50.
+func aborted(t *testing.T, port int) {
+	t.Helper()
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	require.NoError(t, err)
+	fmt.Fprintf(c, "GET /slow HTTP/1.1\r\nHost: gone.example\r\n\r\n")
+	time.Sleep(50 * time.Millisecond)
+	c.Close()
+}
+
 var servers = []struct {
 	name     string
 	programs []string
 	bodies   bool // its log has the sizes of request bodies
 	pipeline bool
 	many     bool // serves many connections at once
+	chunks   bool // takes chunked requests, and logs their size
+	aborts   bool // answers, and logs, also when the client has left
 }{
-	{"nginx", []string{"nginx"}, true, true, true},
-	{"apache", []string{"apache2"}, false, true, true},
-	{"python-single", []string{"python3"}, true, false, false},
-	{"python-threaded", []string{"python3"}, true, true, true},
-	{"python-asyncio", []string{"python3"}, true, true, true},
-	{"node", []string{"node"}, true, true, true},
-	{"go", nil, true, true, true},
-	{"java", []string{"java"}, true, false, true},
+	{"nginx", []string{"nginx"}, true, true, true, false, false},
+	{"apache", []string{"apache2"}, false, true, true, false, false},
+	{"python-single", []string{"python3"}, true, false, false, false, false},
+	{"python-threaded", []string{"python3"}, true, true, true, false, true},
+	{"python-asyncio", []string{"python3"}, true, true, true, false, true},
+	{"node", []string{"node"}, true, true, true, true, false},
+	{"go", nil, true, true, true, true, true},
+	{"java", []string{"java"}, true, false, true, true, false},
 }
 
 // TestEveryRequestThatAServerLoggedIsInTheInventory drives each server with each client on each backend, and compares
@@ -367,7 +396,13 @@ func TestEveryRequestThatAServerLoggedIsInTheInventory(t *testing.T) {
 				if sv.pipeline {
 					pipelined(t, s.port, 50)
 				}
-				chunkedUpload(t, s.port)
+				slowly(t, s.port)
+				if sv.chunks {
+					chunkedUpload(t, s.port)
+				}
+				if sv.aborts {
+					aborted(t, s.port)
+				}
 				if sv.many {
 					goClient(t, s.port, plan(200, 20000, false), 200)
 				}
