@@ -105,7 +105,7 @@ func (r *Redactor) label(t, b []byte) []byte {
 	switch {
 	case kind == event.KindInteger && len(low) <= maxRun:
 		return t
-	case r.cfg.Names == NamesClear && labelText(low, kind):
+	case r.cfg.Names == NamesClear && labelText(low, kind) && !hasKey(b):
 		return t
 	case r.cfg.Names == NamesLate && readsLikeName(low, kind) && (r.listed(low, &shape) || topLevel(low)):
 		return t

@@ -203,7 +203,7 @@ func (p *Paths) segment(s *event.Segment) bool {
 		return true
 	}
 	s.Token = p.Token(b)
-	s.Kind, s.Shape = Classify(b)
+	s.Kind, s.Shape = classify(b)
 	ok := s.Shape.Other == 0 || utf8.Valid(b)
 	if n := p.pieces(b, s.Kind, &s.Shape); n > 1 {
 		p.split(s, b, n, ok)
@@ -249,7 +249,7 @@ func (p *Paths) split(s *event.Segment, b []byte, n int, utf8ok bool) {
 		if q.from < q.to {
 			t := b[q.from:q.to]
 			part.Token = p.Token(t)
-			part.Kind, part.Shape = Classify(t)
+			part.Kind, part.Shape = classify(t)
 			if textual(part.Kind) {
 				words++
 				if utf8ok {

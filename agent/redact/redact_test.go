@@ -323,7 +323,7 @@ func TestHonestTrafficHasNoSigns(t *testing.T) {
 // typed are values that may never be told; wordy ones read like a word, so that as a name they are one.
 var (
 	typedValues = []string{"zq.wolfe@qmail.example", "4111111111111111", "DE89370400440532013000", "078-05-1120", "+49309876543", "9b2f2c50-7d0a-7b4e-8a31-1f0c5d2e4b6a", "2YotnFZFEjr1zCsicMWpZq",
-		"203.0.113.77", "1990-02-03", "98765432101", "zq-eyJhbGciOiJIUzI1NiJ9", "3f2a9c1d8e7b6a5f4d3c2b1a"}
+		"AKIAIOSFODNN7EXAMPLE", "xoxb-123456789012-abcdefABCDEF", "card4111111111111111", "203.0.113.77", "1990-02-03", "98765432101", "zq-eyJhbGciOiJIUzI1NiJ9", "3f2a9c1d8e7b6a5f4d3c2b1a"}
 	wordyValues = []string{"hunter2Zq!", "AKIAZQFODNN7EXAMPLE", "Zq Wolfe 4111 1111", "Zq.Wolfe"}
 )
 

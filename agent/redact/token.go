@@ -125,7 +125,7 @@ func readsLikeName(b []byte, kind event.Kind) bool {
 	default:
 		return false
 	}
-	if len(b) > maxName || sensitive.KeyPrefix(b) {
+	if len(b) > maxName || hasKey(b) {
 		return false
 	}
 	letters, digits, run, from := 0, 0, 0, 0
@@ -163,6 +163,59 @@ func readsLikeName(b []byte, kind event.Kind) bool {
 		run, from = 0, i+1
 	}
 	return letters > 0 && digits <= 8 && digits <= letters+2
+}
+
+// classify is Classify, but that what reads like a word and holds a secret is none: a key of a known issuer, or a number as long as a card's.
+func classify(b []byte) (event.Kind, event.Shape) {
+	kind, shape := Classify(b)
+	if shape.Len >= 13 && textual(kind) && holdsSecret(b, &shape) {
+		kind = event.KindBase64
+	}
+	return kind, shape
+}
+
+func holdsSecret(b []byte, s *event.Shape) bool {
+	if s.Digits == 0 {
+		return false
+	}
+	run := 0
+	for _, c := range b {
+		if classes[c] != cDigit {
+			run = 0
+		} else if run++; run > 12 {
+			return true
+		}
+	}
+	// base64 with its slashes escaped
+	if s.Digits > 1 && s.Upper > 3 && s.Lower > 3 && len(b) >= 24 && indexByte(b, '/') > 0 {
+		return true
+	}
+	return sensitive.KeyPrefix(b)
+}
+
+// hasKey says that a key of a known issuer stands in the name b: "x[AKIA…]", "X-ghp_…".
+func hasKey(b []byte) bool {
+	for from := 0; from < len(b); {
+		end := from
+		for end < len(b) && nameByte(b[end]) {
+			end++
+		}
+		for i := from; i < end; i++ {
+			if (i == from || b[i-1] == '-' || b[i-1] == '_') && sensitive.KeyPrefix(b[i:end]) {
+				return true
+			}
+		}
+		from = end + 1
+	}
+	return false
+}
+
+func nameByte(c byte) bool {
+	switch classes[c] {
+	case cLower, cUpper, cDigit, cDash, cUnder:
+		return true
+	}
+	return false
 }
 
 // word is b as text when it is exactly a word of the list, else "".
