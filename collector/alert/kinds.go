@@ -98,6 +98,14 @@ var kinds = map[string]kind{
 		next: "Nothing, unless nobody expected it."},
 }
 
+// SeverityOf is the severity of a kind by itself, Low for one that is not known.
+func SeverityOf(name string) int {
+	if k, ok := kinds[name]; ok {
+		return k.severity
+	}
+	return Low
+}
+
 // Kinds lists the kinds that a Report may have.
 func Kinds() []string {
 	list := make([]string, 0, len(kinds))

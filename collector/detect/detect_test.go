@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -602,6 +603,76 @@ func TestAnAttackThatGrowsSlowlyDoesNotBecomeNormal(t *testing.T) {
 		}
 	}
 	require.Contains(t, kindsOf(play(t, state, w.sorted())), "volume_surge")
+}
+
+func TestGuessingIsFoundWithoutAnythingLearnedBefore(t *testing.T) {
+	guess := event.Peer{Address: "245.66.6.6"}
+	for name, story := range map[string]func(w *town, t event.Time, i int){
+		"credential_stuffing": func(w *town, t event.Time, i int) {
+			w.call(t, guess, shop, "GET", "/private", 401, func(c *event.Call) { c.Auth = event.Auth{Kind: event.AuthBasic, Credential: fmt.Sprint("guess", i)} })
+		},
+		"credential_stuffing ": func(w *town, t event.Time, i int) { w.call(t, guess, shop, "POST", "/login", 401, field("name")) },
+		"scanning":             func(w *town, t event.Time, i int) { w.call(t, guess, shop, "GET", fmt.Sprint("/word", i), 404) },
+		"injection":            func(w *town, t event.Time, i int) { w.call(t, guess, shop, "GET", "/search", 200, signed("sqli")) },
+		"error_burst": func(w *town, t event.Time, i int) {
+			w.call(t, guess, shop, "GET", "/search", []int{500, 400}[i%2])
+		},
+	} {
+		w := newTown(6)
+		for i := range 200 {
+			w.call(begin+event.Time(int64(i)*second), person(i), shop, "GET", "/search", 200)
+		}
+		for i := range 40 {
+			story(w, begin+event.Time(int64(200+i)*second), i)
+		}
+		var kinds []string
+		e := New(Config{Emit: func(f *alert.Finding) { kinds = append(kinds, f.Kind()) }})
+		for _, c := range w.sorted() {
+			e.Observe(&c)
+		}
+		require.Equal(t, []string{strings.TrimSpace(name)}, kinds)
+	}
+}
+
+func TestAServiceCanBeMutedAndAskForMoreEvidence(t *testing.T) {
+	state, err := learnedState()
+	require.NoError(t, err)
+	w := newTown(7)
+	every(11, 60, 20*time.Second, func(at event.Time, i int) {
+		w.call(at, person(3), shop, "GET", "/orders/{id}", 200, jwt("user-3"), path("id", fmt.Sprint("x", i)))
+	})
+	severities := func(cfg Config) (list []int) {
+		cfg.Emit = func(f *alert.Finding) { list = append(list, f.SeverityID) }
+		e := New(cfg)
+		require.NoError(t, e.Load(bytes.NewReader(state)))
+		for _, c := range w.sorted() {
+			e.Observe(&c)
+		}
+		return list
+	}
+	require.Equal(t, []int{alert.High}, severities(Config{}))
+	require.Equal(t, []int{alert.Informational}, severities(Config{Services: map[string]Tuning{shop: {Mute: []string{"enumeration"}}}}))
+	require.Empty(t, severities(Config{Services: map[string]Tuning{shop: {Sensitivity: 0.01}}}))
+}
+
+func TestBeyondItsBudgetAServiceIsToldOfAsInformation(t *testing.T) {
+	w := newTown(8)
+	for a := range 30 {
+		for i := range 14 {
+			w.call(begin+event.Time(int64(a*20+i)*second), event.Peer{Address: fmt.Sprintf("245.1.1.%d", a)}, shop, "GET", fmt.Sprint("/old", i), 404)
+		}
+	}
+	loud := 0
+	e := New(Config{Budget: 5, Emit: func(f *alert.Finding) {
+		if f.SeverityID > alert.Informational {
+			loud++
+		}
+	}})
+	for _, c := range w.sorted() {
+		e.Observe(&c)
+	}
+	require.Equal(t, 5, loud)
+	require.NotZero(t, e.Stats().Informational)
 }
 
 func TestTheSameCallsGiveTheSameFindings(t *testing.T) {

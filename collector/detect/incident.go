@@ -71,8 +71,7 @@ func (e *Engine) raise(s *sight, ev evidence) {
 		}
 		return
 	}
-	tune, tuned := e.cfg.Services[s.c.Service]
-	if tuned && tune.Sensitivity > 0 && ev.score*tune.Sensitivity < 8 {
+	if t, ok := e.cfg.Services[s.c.Service]; ok && t.Sensitivity > 0 && t.Sensitivity < 1 && ev.score*t.Sensitivity < 6 {
 		return
 	}
 	// what a server does while one of its callers is under suspicion is that caller's doing
@@ -176,7 +175,7 @@ func (e *Engine) send(r *alert.Report, svc *service) {
 			svc.AlertDay, svc.Alerts = d, 0
 		}
 		svc.Alerts++
-		if svc.Alerts > e.cfg.Budget && weight[r.Kind] < 7 {
+		if svc.Alerts > e.cfg.Budget && alert.SeverityOf(r.Kind) < alert.High {
 			r.Severity = alert.Informational
 			r.Note = "the budget of alerts of this service for today is used up"
 		}

@@ -15,6 +15,8 @@ type scanState struct {
 	First  event.Time
 	Last   event.Time
 	Visits uint16 // runs of attempts, at least 5 minutes apart
+	Same   uint16 // attempts in a row at
+	Key    uint64 // this one
 }
 
 func (scan) observe(e *Engine, s *sight) {
@@ -34,6 +36,10 @@ func (scan) observe(e *Engine, s *sight) {
 		st.Visits++
 	}
 	st.Last = s.t
+	if st.Key != s.epKey {
+		st.Key, st.Same = s.epKey, 0
+	}
+	st.Same++
 	path := s.epKey
 	for i := range s.c.Params {
 		if s.c.Params[i].In == event.InPath {

@@ -203,8 +203,8 @@ func (e *Engine) look(s *sight, c *event.Call) {
 		}
 	}
 
-	// the credential, under the name that lasts
-	if c.Auth.Kind != event.AuthNone && (c.Auth.Subject != "" || c.Auth.Credential != "") {
+	// the credential, under the name that lasts; a password that was refused is nobody's
+	if refused := c.Status == 401 && c.Auth.Kind == event.AuthBasic; !refused && c.Auth.Kind != event.AuthNone && (c.Auth.Subject != "" || c.Auth.Credential != "") {
 		s.credName = c.Auth.Subject
 		if s.credName == "" {
 			s.credName = c.Auth.Credential
@@ -276,7 +276,7 @@ func (e *Engine) look(s *sight, c *event.Call) {
 
 	s.epKey = e.ref('e', c.Service, c.Method, c.Template, op)
 	s.ep = e.endpoints.get(s.epKey)
-	if s.ep == nil && answered(c.Status) {
+	if s.ep == nil && (answered(c.Status) || s.guarded()) {
 		ep, _ := e.endpoints.put(s.epKey)
 		ep.Service, ep.Method, ep.Template, ep.Operation = svc.Name, strings.Clone(c.Method), strings.Clone(c.Template), strings.Clone(op)
 		ep.First = s.t
@@ -307,6 +307,12 @@ func answered(status int) bool {
 		return true
 	}
 	return false
+}
+
+// guarded says whether a refusal shows an operation all the same: a password was judged, or one caller is refused there again
+// and again without trying other paths.
+func (s *sight) guarded() bool {
+	return s.c.Status == 401 && (s.c.Auth.Kind == event.AuthBasic || s.p.Scan.Key == s.epKey && s.p.Scan.Same >= 4)
 }
 
 // adopt finds the machine that a new credential belongs to: one that calls from an address where so far one machine with

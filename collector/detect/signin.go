@@ -23,10 +23,8 @@ var signinWindows = [3]int64{minute, 10 * minute, hour}
 
 func (signin) observe(e *Engine, s *sight) {
 	ep := s.ep
-	if ep == nil || !s.external || s.cred != nil && s.c.Auth.Kind != event.AuthBasic || safe(s.c.Method) {
-		return
-	}
-	if ep.N > 50 && ep.WithAuth > 0.3*ep.N && s.c.Auth.Kind != event.AuthBasic {
+	basic := s.c.Auth.Kind == event.AuthBasic
+	if ep == nil || !s.external || !basic && (s.cred != nil || safe(s.c.Method) || ep.N > 50 && ep.WithAuth > 0.3*ep.N) {
 		return
 	}
 	st := &ep.Signin
