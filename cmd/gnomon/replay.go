@@ -61,7 +61,7 @@ standard error. A file that is broken is read up to the fault; its place is told
 	f.StringVar(&o.calls, "calls", "", "write each call as a line of JSON to this `FILE`, - for standard output")
 	f.StringVar(&o.alerts, "alerts", "", "write each alert as a line of JSON to this `FILE`, - for standard output")
 	f.StringVar(&o.format, "format", string(recording.Auto), "what all files are: "+strings.Join(recording.Formats(), ", "))
-	f.StringVar(&o.service, "service", "", "the `NAME` of the service whose access log or HAR this is")
+	f.StringVar(&o.service, "service", "", "the `NAME` of the service whose access log or HAR this is; a log that does not tell its server is of the service \"unknown\"")
 	f.StringVar(&o.name, "names", "clear", "clear: words of paths and fields as they are; late: only words that any API has, others as tokens")
 	f.BoolVar(&o.revisions, "revisions", false, "write calls that last also when they open and while they go on, not only when they end")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress and no summary")
@@ -312,7 +312,7 @@ func (p *replay) read(parent context.Context, format recording.Format, service s
 
 func (p *replay) file(ctx context.Context, name string) error {
 	if name == "-" {
-		return p.reader.Read(ctx, "standard input", p.cmd.InOrStdin())
+		return p.reader.Read(ctx, "standard input", recording.Interruptible(ctx, p.cmd.InOrStdin()))
 	}
 	f, err := recording.Open(name)
 	if err != nil {
@@ -378,7 +378,7 @@ func (p *replay) summary(w io.Writer) {
 			parts = append(parts, count(n.n)+" "+n.what)
 		}
 	}
-	parts = append(parts, count(led.Calls.Captured)+" calls", fmt.Sprintf("%.1f s", time.Since(p.start).Seconds()))
+	parts = append(parts, count(led.Calls.Delivered)+" calls", fmt.Sprintf("%.1f s", time.Since(p.start).Seconds()))
 	note(w, "read: %s", strings.Join(parts, ", "))
 	for _, r := range s.Notes {
 		note(w, "  %-20s %12d  %s", r.Name, r.Count, r.Detail)

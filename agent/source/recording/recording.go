@@ -153,6 +153,59 @@ func Open(name string) (*os.File, error) {
 	return f, nil
 }
 
+// Interruptible reads r in a goroutine of its own, so that ctx ends a read that waits for more: a pipe that nobody writes
+// to would hold up the end of the program. The goroutine ends with r's next bytes.
+func Interruptible(ctx context.Context, r io.Reader) io.Reader {
+	in := &interruptible{ctx: ctx, full: make(chan []byte, 1), empty: make(chan []byte, 2)}
+	in.empty <- make([]byte, 256<<10)
+	in.empty <- make([]byte, 256<<10)
+	go func() {
+		defer close(in.full)
+		for b := range in.empty {
+			n, err := r.Read(b)
+			in.failed = err // read by the other side after the channel says so
+			if n > 0 {
+				in.full <- b[:n]
+			}
+			if err != nil {
+				return
+			}
+			if n == 0 {
+				in.empty <- b
+			}
+		}
+	}()
+	return in
+}
+
+type interruptible struct {
+	ctx         context.Context //nolint:containedctx // of the one file that is read
+	full, empty chan []byte
+	now, rest   []byte
+	failed      error
+}
+
+func (in *interruptible) Read(p []byte) (int, error) {
+	if len(in.rest) == 0 {
+		if in.now != nil {
+			in.empty <- in.now[:cap(in.now)]
+			in.now = nil
+		}
+		select {
+		case <-in.ctx.Done():
+			return 0, in.ctx.Err()
+		case b, ok := <-in.full:
+			if !ok {
+				return 0, in.failed
+			}
+			in.now, in.rest = b, b
+		}
+	}
+	n := copy(p, in.rest)
+	in.rest = in.rest[n:]
+	return n, nil
+}
+
 const peekSize = 64 << 10 // what the format is found from
 
 // unpack undoes gzip and zstd, which are known by their first bytes.

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/stretchr/testify/require"
@@ -140,6 +142,27 @@ func TestAFormatThatIsForcedIsNotGuessed(t *testing.T) {
 	r := New(Config{Format: f}, got.targets())
 	require.Error(t, r.Read(context.Background(), "x", strings.NewReader(callLine)))
 	require.Zero(t, got.calls)
+}
+
+func TestAReadThatWaitsEndsWithTheContext(t *testing.T) {
+	r, w := io.Pipe()
+	defer w.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	var got counts
+	done := make(chan error)
+	rd := New(Config{}, got.targets())
+	go func() { done <- rd.Read(ctx, "x", Interruptible(ctx, r)) }()
+	io.WriteString(w, combinedLine+"\n")
+	stop()
+	require.ErrorIs(t, <-done, context.Canceled)
+
+	text := strings.Repeat(combinedLine+"\n", 20_000)
+	in := Interruptible(context.Background(), iotest.DataErrReader(strings.NewReader(text)))
+	all, err := io.ReadAll(in)
+	require.NoError(t, err)
+	require.Equal(t, text, string(all))
+	_, err = io.ReadAll(Interruptible(context.Background(), iotest.ErrReader(io.ErrClosedPipe)))
+	require.ErrorIs(t, err, io.ErrClosedPipe)
 }
 
 // FuzzRead: any file in any packing ends, with its fault in the summary when there is one.

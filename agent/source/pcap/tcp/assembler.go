@@ -10,7 +10,7 @@ import (
 
 // Config bounds an Assembler. Zero fields take the defaults.
 type Config struct {
-	// MaxConns is how many connections are remembered, ended ones included. Default 131,072, about 50 MB. At the bound
+	// MaxConns is how many connections are remembered, ended ones included. Default 131,072, about 60 MB. At the bound
 	// ended ones go first, then those without data, then the one that was silent longest.
 	MaxConns int
 	// MaxPending bounds the bytes that wait for others, over all connections. Default 64 MiB.

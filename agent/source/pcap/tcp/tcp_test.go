@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -727,9 +727,19 @@ func BenchmarkKeys(b *testing.B) {
 	})
 }
 
-func TestWhatAConnectionCostsIsWhatTheConfigurationSays(t *testing.T) {
-	// 131,072 of them, each with a map entry of key and pointer at a load of 7/8 at worst doubled.
-	require.LessOrEqual(t, int(unsafe.Sizeof(conn{})), 512)
+func TestAFloodOfConnectionsCostsWhatTheConfigurationSays(t *testing.T) {
+	a := New(Config{}, discard{})
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range uint32(150_000) {
+		a.Segment(&Segment{Src: AddrFrom4(i), Dst: server, SrcPort: uint16(i), DstPort: 80, Flags: SYN, Seq: 1, Time: start})
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	require.Len(t, a.conns, 131_072)
+	require.Less(t, after.HeapAlloc-before.HeapAlloc, uint64(80<<20))
+	runtime.KeepAlive(a)
 }
 
 // FuzzSegments plays any segments between two ends. The handler checks what chunks promise.
