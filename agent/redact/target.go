@@ -228,7 +228,9 @@ func (r *Redactor) param(scope sipKey, in event.In, name, value []byte) (event.P
 		p.Kind = event.KindEmpty
 		return p, h
 	}
-	p.Kind, _ = Classify(value)
+	if p.Kind, _ = Classify(value); p.Kind == event.KindWord && (string(value) == "true" || string(value) == "false") {
+		p.Kind = event.KindBoolean // a word in a path, a flag in a query
+	}
 	r.small = append(append(append(r.small[:0], byte(in)), name...), 0)
 	p.Hash = scope.sub(r.small).hash(value)
 	if (in == event.InQuery || in == event.InBody) && sensitive.NameOf(name) == sensitive.Open && len(value) <= 24 {

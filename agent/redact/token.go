@@ -219,7 +219,12 @@ func nameByte(c byte) bool {
 }
 
 // word is b as text when it is exactly a word of the list, else "".
-func word(b []byte) string { return words.Text(words.Index(b)) }
+func word(b []byte) string {
+	if w := words.Text(words.Index(b)); w == string(b) { // the list ignores case, an enumeration does not
+		return w
+	}
+	return ""
+}
 
 // publicName is an issuer, an audience or a scope as it may leave: a URL's scheme, host and words of its path, or a name.
 func (r *Redactor) publicName(b []byte) string {
