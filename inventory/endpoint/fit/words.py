@@ -4,8 +4,8 @@
 usage: words.py SPECS.jsonl HOLDOUT.jsonl.gz OUT.txt
 
 A word is a whole literal segment, or a part of one (split at punctuation and at camelCase), in lower case, used by at
-least 4 providers. Providers that occur in HOLDOUT are left out, so that a score on HOLDOUT says what the list does for
-APIs that it has not seen. Lines, most used first: the word, a tab, how many providers use it, how often in 1,000 a
+least 3 providers. Providers that occur in HOLDOUT, and the quarter that traffic.py keeps to check, are left out, so that
+a score on either says what the list does for APIs that it has not seen. Lines, most used first: the word, a tab, how many providers use it, how often in 1,000 a
 whole segment of that word is followed by a parameter among those followed by anything (absent: never seen whole).
 """
 import collections, gzip, hashlib, json, re, sys
@@ -39,6 +39,6 @@ def main():
         for w, n in rows:
             lit, par = follow.get(w, (0, 0))
             out.write(f"{w}\t{n}" + (f"\t{1000 * par // (lit + par)}" if lit + par else "") + "\n")
-    print(len(rows), "words", file=sys.stderr)
+    print(len(rows), "words of", len(set().union(*use.values())), "providers", file=sys.stderr)
 
 main()

@@ -20,7 +20,7 @@ const MaxLen = 24
 
 // Stat says how published APIs use a word.
 type Stat struct {
-	Providers uint16 // how many of some 480 API providers use it as a literal or as part of one
+	Providers uint16 // how many of 352 API providers use it as a literal or as part of one
 	Follow    int16  // of the places where it is a whole segment followed by another: in 1,000, how often by a parameter; -1 unknown
 }
 

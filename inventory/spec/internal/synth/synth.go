@@ -138,7 +138,7 @@ func only(s *spec.Schema) (event.JSONTypes, string) {
 		case s.Types&event.JSONArray != 0 || s.Types == 0 && s.Items != nil:
 			return event.JSONArray, ""
 		case s.Types == 0 && len(s.All) > 0:
-			s = s.All[0]
+			s = s.All[len(s.All)-1] // what goes before is often no more than a remark
 		case s.Types == 0 && len(s.Any) > 0:
 			s = s.Any[0]
 		default:
