@@ -223,7 +223,9 @@ func (p *replay) open(o *replayOptions, names redact.Names, key [32]byte) (err e
 			p.undo = append(p.undo, func() { p.st.Close() })
 			st = p.st
 		}
-		if p.col, err = collector.New(ctx, cfg, inventory.New(inventory.Config{}), st); err != nil {
+		// Wider than a sensor's: who replays waits for the result and wants it whole.
+		wide := inventory.Config{MaxBytes: 256 << 20, MaxLeaves: 100_000, MaxAttempted: 10_000}
+		if p.col, err = collector.New(ctx, cfg, inventory.New(wide), st); err != nil {
 			return err
 		}
 		run, stop := context.WithCancel(context.WithoutCancel(ctx))
