@@ -13,24 +13,24 @@ import (
 
 // bell tells who waits that something came, or that nothing will any more.
 type bell struct {
-	mu     sync.Mutex
+	lock   sync.Mutex
 	rung   chan struct{} // closed by the next ring; nil while nobody waits
 	closed bool
 }
 
 // wait returns a channel that is closed at the next ring, and whether there will be one.
 func (b *bell) wait() (rung <-chan struct{}, closed bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.lock.Lock()
+	defer b.lock.Unlock()
 	if b.rung == nil {
 		b.rung = make(chan struct{})
 	}
 	return b.rung, b.closed
 }
 
-func (b *bell) ring() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (b *bell) strike() {
+	b.lock.Lock()
+	defer b.lock.Unlock()
 	if b.rung != nil {
 		close(b.rung)
 		b.rung = nil
@@ -38,10 +38,10 @@ func (b *bell) ring() {
 }
 
 func (b *bell) close() {
-	b.mu.Lock()
+	b.lock.Lock()
 	b.closed = true
-	b.mu.Unlock()
-	b.ring()
+	b.lock.Unlock()
+	b.strike()
 }
 
 // ring keeps the newest calls. Slots are reused, so that it allocates only while it fills.
@@ -71,7 +71,7 @@ func (r *ring) add(batch []event.Call) {
 		r.held = min(r.held+1, r.size)
 	}
 	r.mu.Unlock()
-	r.bell.ring()
+	r.strike()
 }
 
 // first is the sequence number of the oldest call held; above all where none is.
@@ -145,7 +145,7 @@ func (a *alerts) add(x store.Alert) {
 		a.list = slices.Delete(a.list, 0, 1)
 	}
 	a.mu.Unlock()
-	a.bell.ring()
+	a.strike()
 }
 
 func (a *alerts) savedUpTo() uint64 {

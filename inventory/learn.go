@@ -142,7 +142,7 @@ func (s *service) template(l *leaf) endpoint.Template {
 		return fixedTemplate(l.fixed)
 	}
 	if m := s.learn.matcher; m != nil {
-		if t, novel := m.Match(l.segs); t != nil && !(novel && l.tier == Attempted) {
+		if t, novel := m.Match(l.segs); t != nil && (!novel || l.tier > Attempted) {
 			return *t
 		}
 	}

@@ -63,14 +63,6 @@ func (m *multiset) merge(o *multiset, limit int) {
 	m.other += o.other
 }
 
-func (m *multiset) total() uint64 {
-	n := m.other
-	for _, e := range m.e {
-		n += e.n
-	}
-	return n
-}
-
 // count is how often h was seen, 0 where it is not listed.
 func (m *multiset) count(h uint64) uint64 {
 	for i := range m.e {

@@ -264,7 +264,7 @@ Endpoints that only health checks and metric scrapes call are left out unless --
 	c.Flags().StringVar(&state, "state", "", "in this `STATE` only: "+strings.Join(inventory.States, ", "))
 	c.Flags().Var(&idle, "idle", "only those that nobody has called for so long, or since then: 30d, 12h, 2026-11-24")
 	c.Flags().BoolVar(&probes, "probes", false, "with those that only health checks and metric scrapes call")
-	c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(inventory.States, cobra.ShellCompDirectiveNoFileComp))
+	words(c, "state", inventory.States)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		q, err := o.query()
 		if err != nil {

@@ -32,7 +32,14 @@ type outputFlag struct{ format string }
 func (o *outputFlag) add(c *cobra.Command) {
 	o.format = "table"
 	c.Flags().VarP(o, "output", "o", "how to print: "+strings.Join(out.Formats, ", "))
-	c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(out.Formats, cobra.ShellCompDirectiveNoFileComp))
+	words(c, "output", out.Formats)
+}
+
+// words lets shells complete a flag's value.
+func words(c *cobra.Command, flag string, list []string) {
+	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(list, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag is not there, or has words already
+	}
 }
 
 // Set, String and Type make it a pflag.Value.
@@ -204,7 +211,7 @@ func (o *listOptions) add(c *cobra.Command, sorted bool) {
 	f.IntVar(&o.limit, "limit", 0, "at most so many `ROWS`")
 	if sorted {
 		f.StringVar(&o.sort, "sort", "", "by this `COLUMN`, with - before it the largest first: "+strings.Join(inventory.SortKeys, ", "))
-		c.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(inventory.SortKeys, cobra.ShellCompDirectiveNoFileComp))
+		words(c, "sort", inventory.SortKeys)
 	}
 }
 

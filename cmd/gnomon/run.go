@@ -61,8 +61,8 @@ SIGINT and SIGTERM let it finish what it captured, store it and end.`,
 	f.StringVar(&o.names, "names", "clear", "clear: words of paths and fields as they are; late: only words that any API has, others as tokens")
 	f.BoolVar(&o.all, "all", false, "keep every call apart instead of summing up the frequent ones: costs more")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
-	c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{"auto", "socket", "syscall"}, cobra.ShellCompDirectiveNoFileComp))
-	c.RegisterFlagCompletionFunc("names", cobra.FixedCompletions([]string{"clear", "late"}, cobra.ShellCompDirectiveNoFileComp))
+	words(c, "backend", []string{"auto", "socket", "syscall"})
+	words(c, "names", []string{"clear", "late"})
 	c.RunE = func(c *cobra.Command, _ []string) error { return o.run(c) }
 	return c
 }
@@ -125,7 +125,7 @@ func (o *runOptions) run(c *cobra.Command) (err error) {
 		if !running { // it captures already: let go of the kernel's hooks
 			gone, stop := context.WithCancel(context.Background())
 			stop()
-			sensor.Run(gone)
+			err = errors.Join(err, sensor.Run(gone))
 		}
 	}()
 
@@ -202,7 +202,7 @@ func (o *runOptions) run(c *cobra.Command) (err error) {
 	drained, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if server.Shutdown(drained) != nil {
-		server.Close()
+		server.Close() // who follows is cut off
 	}
 	return err
 }

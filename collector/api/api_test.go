@@ -124,7 +124,7 @@ func TestWrongParametersAreRefusedWithWhatIsWanted(t *testing.T) {
 		"/v1/endpoints?limit=x":                 "parameter limit",
 		"/v1/endpoints?since=yesterday":         "RFC 3339",
 		"/v1/endpoints?probes=perhaps":          "parameter probes",
-		"/v1/endpoints?sevice=x":                "unknown parameter",
+		"/v1/endpoints?srvice=x":                "unknown parameter",
 		"/v1/endpoints?service=a&service=b":     "2 times",
 		"/v1/endpoint":                          "parameter name",
 		"/v1/calls?after=-1":                    "parameter after",
@@ -322,6 +322,7 @@ func TestTooManyRequestsAtOneTimeAreTurnedAway(t *testing.T) {
 		req.Header.Set("Authorization", "Bearer "+token)
 		res, err := http.DefaultClient.Do(req)
 		require.NoError(t, err)
+		defer res.Body.Close()
 		bodies = append(bodies, res.Body)
 	}
 	status, body := get(t, srv.URL+"/v1/services", nil)
