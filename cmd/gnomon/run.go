@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -241,11 +241,7 @@ func parseBackend(s string) (live.Backend, error) {
 	return live.ParseBackend(s)
 }
 
-func randomID() string {
-	var b [8]byte
-	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
-}
+func randomID() string { return strings.ToLower(rand.Text()[:16]) }
 
 // openRecord starts a recording of the raw traffic.
 func (o *runOptions) openRecord(c *cobra.Command) (*record.Writer, func() error, error) {

@@ -106,9 +106,9 @@ func (s *server) handler() http.Handler {
 	doc := document(routes, s.cfg.Version)
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		w.Write(doc)
+		send(w, doc)
 	})
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { send(w, []byte("ok\n")) })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, fmt.Errorf("nothing at %.100q: /openapi.json says what there is", r.URL.Path))
 	})
@@ -192,8 +192,11 @@ func fail(w http.ResponseWriter, status int, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	b, _ := json.Marshal(Failure{err.Error()})
-	w.Write(append(b, '\n'))
+	send(w, append(b, '\n'))
 }
+
+// send writes the body; that a client went away is nobody's concern.
+func send(w http.ResponseWriter, b []byte) { _, _ = w.Write(b) }
 
 func reply(w http.ResponseWriter, body any) error {
 	b, err := json.Marshal(body)
@@ -201,7 +204,7 @@ func reply(w http.ResponseWriter, body any) error {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(append(b, '\n'))
+	send(w, append(b, '\n'))
 	return nil
 }
 
@@ -378,7 +381,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, follow func(cont
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		follow(ctx, q, after, func(x any) error {
+		_ = follow(ctx, q, after, func(x any) error {
 			select {
 			case found <- x:
 				return nil
