@@ -12,6 +12,9 @@
 //     the next message instead, so that what a laxer server serves is seen too.
 //   - A gap inside a body of known length, or inside one chunk, is counted into the body. Any other gap makes the parser
 //     look for the next start line that is followed by a field line. Bytes passed over are counted (proto.Unused).
+//   - In a gap over several chunks it supposes that they are as the one before. Once a chunk-size line is found where that
+//     puts one, or the gap ended with the message, the body is counted without the framing that was lost; until then, and
+//     where bytes contradict it, with it.
 //   - Responses answer requests in order. When responses were lost, the next one answers the newest request if the client
 //     waits for its responses. If it pipelines, all that are under way leave without a status, and pairing begins anew
 //     with the next batch if the client sends batches, or once the connection was quiet, or requests and responses came

@@ -1,6 +1,8 @@
 package http1
 
 import (
+	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -88,6 +90,84 @@ func FuzzSplit(f *testing.F) {
 		split := run(New(Config{Outstanding: 8}), mid, pieces(sizes), parts...)
 		if !slices.Equal(whole, split) {
 			t.Fatalf("whole:\n%s\nsplit:\n%s", strings.Join(whole, "\n"), strings.Join(split, "\n"))
+		}
+	})
+}
+
+// chunkedCalls makes calls with chunked bodies, whose writes are cut to their beginnings. Each byte of sizes is a size and how
+// often it comes; each of cuts the length of a write and how much of it is captured. body is repeated.
+func chunkedCalls(body, sizes, cuts []byte, pipelined bool) (parts []part, calls int) {
+	data := bytes.Repeat(append(body, 'x'), 4096/(len(body)+1)+1)
+	var message strings.Builder
+	for _, b := range sizes {
+		for range 1 + int(b>>6)*3 {
+			n := 8 + 24*int(b&0x3f)
+			fmt.Fprintf(&message, "%x\r\n%s\r\n", n, data[:n])
+		}
+	}
+	message.WriteString("0\r\n\r\n")
+	next := pieces(cuts)
+	write := func(d proto.Dir, s string) {
+		for s != "" {
+			c := next()
+			n := min(len(s), (1+c&15)*(1+c&15)*23)
+			k := max(1, n>>(c>>5))
+			parts = append(parts, part{dir: d, data: s[:k]})
+			if k < n {
+				parts = append(parts, part{dir: d, gap: uint64(n - k)})
+			}
+			s = s[n:]
+		}
+	}
+	const head = "Host: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+	calls = 3
+	for i := range calls {
+		q := req(fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: h\r\n\r\n", i))
+		if i == 1 && !pipelined {
+			parts = append(parts, req("POST /1 HTTP/1.1\r\n"+head))
+			write(proto.Request, message.String())
+		} else {
+			parts = append(parts, q)
+		}
+		if !pipelined {
+			parts = append(parts, res("HTTP/1.1 200 OK\r\n"+head))
+			write(proto.Response, message.String())
+		}
+	}
+	for range calls {
+		if pipelined {
+			write(proto.Response, "HTTP/1.1 200 OK\r\n"+head+message.String())
+		}
+	}
+	return parts, calls
+}
+
+// FuzzSplitOfChunks: as FuzzSplit, for bodies that are followed through gaps. Each request is told once.
+func FuzzSplitOfChunks(f *testing.F) {
+	for _, body := range []string{"x", "line\r\n", "0\r\n\r\n", "100\r\n", "HTTP/1.1 200 OK\r\nA: b\r\n\r\n", "GET / HTTP/1.1\r\nA: b\r\n\r\n\xff"} {
+		for i, sizes := range []string{"\xc5", "\xff\xff\x03", "\x85\x45\x85", "\x0a\x3f\x14"} {
+			f.Add([]byte(body), []byte(sizes), []byte{0x4f, 0x6e, 0xaf}, []byte{3, 100}, i%2 == 0)
+			f.Add([]byte(body), []byte(sizes), []byte{0x5f, 0x6b, 0x89, byte(0x60 + i)}, []byte{1}, false)
+		}
+	}
+	f.Fuzz(func(t *testing.T, body, sizes, cuts, at []byte, pipelined bool) {
+		if len(sizes) > 12 || len(body) > 4096 || len(cuts) > 64 {
+			return
+		}
+		parts, calls := chunkedCalls(body, sizes, cuts, pipelined)
+		whole := run(New(Config{}), false, nil, parts...)
+		split := run(New(Config{}), false, pieces(at), parts...)
+		if !slices.Equal(whole, split) {
+			t.Fatalf("whole:\n%s\nsplit:\n%s", strings.Join(whole, "\n"), strings.Join(split, "\n"))
+		}
+		done := 0
+		for _, x := range whole {
+			if strings.Contains(x, ".0 done ") {
+				done++
+			}
+		}
+		if done != calls && !bytes.Contains(body, []byte("HTTP")) {
+			t.Fatalf("%d calls are told, want %d:\n%s", done, calls, strings.Join(whole, "\n"))
 		}
 	})
 }

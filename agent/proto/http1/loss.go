@@ -12,7 +12,18 @@ func (p *parser) resync(d proto.Dir, h *half, b []byte, at event.Time) (n int, w
 	if h.cur != nil && h.inBody {
 		zero = &h.zero
 	}
+	if h.follows {
+		if n, ok := p.verify(d, h, b); ok {
+			return n, false
+		}
+	}
 	n, what := find(d, b, zero)
+	if n > 0 {
+		h.ends = false
+	}
+	if h.follows {
+		h.fix -= h.move(int64(n))
+	}
 	if h.cur != nil && h.inBody {
 		h.cur.msg(d).bytes += int64(n)
 	}
@@ -22,13 +33,14 @@ func (p *parser) resync(d proto.Dir, h *half, b []byte, at event.Time) (n int, w
 	}
 	switch what {
 	case nothing:
+		h.scan = len(b) - n
 		return n, true
 	case lastChunk:
 		p.end(d, h, at, false)
 		return n, false
 	}
 	if h.cur != nil {
-		if n > 0 {
+		if h.scan = 0; n > 0 {
 			h.last = at
 		}
 		p.end(d, h, h.last, true)
@@ -44,6 +56,7 @@ func (p *parser) resync(d proto.Dir, h *half, b []byte, at event.Time) (n int, w
 // Gap implements proto.Parser.
 func (p *parser) Gap(d proto.Dir, n uint64, why chunk.Why) {
 	h := &p.half[d]
+	unread := int64(h.scan)
 	h.scan = 0
 	if h.state == stMaybe {
 		h.state = h.then
@@ -67,23 +80,29 @@ func (p *parser) Gap(d proto.Dir, n uint64, why chunk.Why) {
 		m.lose(n, why)
 	case stChunkData:
 		left := uint64(h.left)
-		switch n {
-		case left + 2, left + 7: // the rest of a write that ends with the chunk, or with the last chunk after it
+		if n == left+2 || n == left+afterLast && !p.followable(d, h, c) { // the rest of a write that ends with the chunk, or with the last one after it
 			m.lose(left, why)
-			if h.state = stChunkSize; n == left+7 {
+			if h.state = stChunkSize; n > left+2 {
 				p.end(d, h, p.at, false)
 			}
 			return
 		}
-		if m.lose(n, why); n <= left {
-			if h.left -= int64(n); h.left == 0 {
-				h.state = stChunkEnd
-			}
+		if n > left {
+			p.follow(d, h, c, h.period()-h.left, 0, n, why)
 			return
 		}
-		p.torn(d, h, c)
-		h.inBody = true
-	case stChunkSize, stChunkEnd, stTrailer:
+		m.lose(n, why)
+		if h.left -= int64(n); h.left == 0 {
+			h.state = stChunkEnd
+		}
+	case stChunkEnd:
+		p.follow(d, h, c, 0, unread, n, why)
+	case stChunkSize:
+		if unread > 0 && h.odd {
+			h.cycle.n = 0
+		}
+		p.follow(d, h, c, 2, unread, n, why)
+	case stTrailer:
 		m.lose(n, why)
 		p.torn(d, h, c)
 		h.inBody = true
@@ -93,6 +112,10 @@ func (p *parser) Gap(d proto.Dir, n uint64, why chunk.Why) {
 		if c != nil {
 			if h.inBody {
 				m.lose(n, why)
+				h.ends = false
+				if h.follows = h.follows && (d == proto.Response || c.status == 0); h.follows {
+					h.gap(unread, int64(n))
+				}
 			} else {
 				m.lost += int64(n)
 			}
@@ -163,8 +186,8 @@ func (p *parser) gapInHead(d proto.Dir, h *half, c *call, n uint64, why chunk.Wh
 // End implements proto.Parser.
 func (p *parser) End(d proto.Dir, at event.Time) {
 	h := &p.half[d]
-	if h.scan = 0; h.cur == nil || h.state == stRaw {
-		h.since = 0
+	if h.cur == nil || h.state == stRaw {
+		h.scan, h.since = 0, 0
 		return
 	}
 	p.end(d, h, h.last, h.state != stClose)
@@ -173,6 +196,11 @@ func (p *parser) End(d proto.Dir, at event.Time) {
 
 // Tick implements proto.Parser.
 func (p *parser) Tick(at event.Time) {
+	for d := range p.half {
+		if h := &p.half[d]; h.ends && h.scan == 0 && at.Sub(p.at) >= p.pr.cfg.Quiet {
+			p.end(proto.Dir(d), h, h.last, false)
+		}
+	}
 	for c := p.first; c != nil; c = c.next {
 		switch {
 		case !c.reqHead:

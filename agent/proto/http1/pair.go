@@ -26,8 +26,11 @@ type pairing struct {
 func (p *parser) begin(at event.Time) *call {
 	r := &p.half[proto.Response]
 	if r.state == stResync && r.cur != nil && !p.pipelines {
+		whole := r.ends && r.scan == 0
 		p.end(proto.Response, r, r.last, true) // it was over when the client asked again
-		p.seek(r)
+		if !whole {
+			p.seek(r)
+		}
 	}
 	if p.turns++; p.answers != 1 || r.state != stIdle {
 		p.turns = 0
@@ -82,7 +85,7 @@ func (p *parser) settle(at event.Time) {
 			p.last = nil
 		}
 		p.n--
-		p.emit(c, event.Done, at)
+		p.emit(c, event.Done, max(at, c.resLast)) // the request may be found to have ended before the response
 		p.release(c)
 	}
 }

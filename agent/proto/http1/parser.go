@@ -29,8 +29,9 @@ const (
 // half is one direction.
 type half struct {
 	section
+	cycle
 	state, then state // then: after stMaybe
-	scan        int   // of the unread bytes, how many hold no LF
+	scan        int   // of the unread bytes, how many hold no LF; in a chunked body, how many are unread
 	since, last event.Time
 	cur         *call  // whose message is at hand
 	left        int64  // of the body or chunk
@@ -240,6 +241,7 @@ func (p *parser) junk(d proto.Dir, h *half) (n int, wait bool) {
 func (p *parser) seek(h *half) {
 	h.state, h.cur, h.scan, h.since = stResync, nil, 0, 0
 	h.inBody, h.zero, h.missed, h.lost = false, false, false, 0
+	h.follows, h.ends = false, false
 	h.why = chunk.WhyNone
 }
 
@@ -394,7 +396,12 @@ func (p *parser) body(d proto.Dir, h *half, b []byte, at event.Time) {
 func (p *parser) end(d proto.Dir, h *half, at event.Time, open bool) {
 	c := h.cur
 	p.weigh(c)
+	if h.ends && h.scan == 0 {
+		h.atEnd(c.msg(d))
+		open = false
+	}
 	h.cur, h.state, h.since, h.scan = nil, stIdle, 0, 0
+	h.follows, h.ends = false, false
 	if c.orphan {
 		p.release(c)
 		return
@@ -433,13 +440,14 @@ func (p *parser) chunked(d proto.Dir, h *half, b []byte, at event.Time) (n int, 
 			c.signs |= proto.SignBareLF
 			n = 1
 		case b[0] == '\r' && len(b) == 1:
+			h.scan = 1
 			return 0, true
 		case b[0] == '\r' && b[1] == '\n':
 			n = 2
 		default:
 			return p.badChunk(d, h)
 		}
-		h.state = stChunkSize
+		h.state, h.scan = stChunkSize, 0
 		return n, false
 	case stTrailer:
 		n, done, err := h.fieldLines(m, b, &c.signs)
@@ -461,6 +469,7 @@ func (p *parser) chunked(d proto.Dir, h *half, b []byte, at event.Time) (n int, 
 			return p.badChunk(d, h)
 		}
 		h.scan = len(b)
+		h.odd = !bytes.HasPrefix(h.line[:h.cycle.n], b)
 		return 0, true
 	}
 	size, signs, ok := parseChunkSize(b[:n])
@@ -470,6 +479,7 @@ func (p *parser) chunked(d proto.Dir, h *half, b []byte, at event.Time) (n int, 
 	h.scan = 0
 	if size > 0 {
 		h.state, h.left = stChunkData, size
+		h.note(b[:n], size, signs)
 		return n, false
 	}
 	h.state = stTrailer
@@ -483,7 +493,8 @@ func (p *parser) badChunk(d proto.Dir, h *half) (n int, wait bool) {
 	c := h.cur
 	c.signs |= proto.SignBadChunk
 	c.msg(d).torn = true
-	h.state, h.scan, h.inBody, h.zero = stResync, 0, true, false
+	h.state, h.scan = stResync, 0
+	h.inBody, h.zero, h.missed = true, false, false
 	return 0, false
 }
 
