@@ -198,9 +198,7 @@ func TestMoreOfTheSameTrafficChangesNothing(t *testing.T) {
 	calls := shop()
 	want, err := export.Config{}.OpenAPI(observed(t, calls)).YAML()
 	require.NoError(t, err)
-	for _, c := range shop() {
-		calls = append(calls, c)
-	}
+	calls = append(calls, shop()...)
 	got, err := export.Config{}.OpenAPI(observed(t, calls)).YAML()
 	require.NoError(t, err)
 	require.Equal(t, string(want), string(got))
@@ -351,7 +349,7 @@ func TestNamesOfTrafficCannotBreakTheDocument(t *testing.T) {
 	}
 }
 
-// TestAThirdValidatorAgrees runs openapi-spec-validator of PyPI where it is installed: `make test-openapi` installs it.
+// TestAThirdValidatorAgrees runs openapi-spec-validator of PyPI where it is installed.
 func TestAThirdValidatorAgrees(t *testing.T) {
 	exe, err := exec.LookPath("openapi-spec-validator")
 	if err != nil {

@@ -45,10 +45,10 @@ var values = [...]value{
 func valueOf(kinds event.KindSet) value {
 	kinds &^= 1 << event.KindEmpty
 	number := event.KindSet(1<<event.KindInteger | 1<<event.KindNumber)
-	switch {
-	case kinds == 0:
+	switch kinds {
+	case 0:
 		return values[event.KindString]
-	case kinds == number:
+	case number:
 		return values[event.KindNumber]
 	}
 	if k := kinds.One(); k != event.KindString && int(k) < len(values) {

@@ -1,10 +1,10 @@
 package load
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -235,11 +235,11 @@ func TestAFolderGivesItsDocumentsAndTheReasonsForTheOthers(t *testing.T) {
 
 func TestADocumentComesFromAURLWithinBounds(t *testing.T) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/v1/api.yaml", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(parted)) })
-	mux.HandleFunc("/v1/parts/common.yaml", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("Thing: {type: integer}\n")) })
+	mux.HandleFunc("/v1/api.yaml", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, parted) })
+	mux.HandleFunc("/v1/parts/common.yaml", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "Thing: {type: integer}\n") })
 	mux.HandleFunc("/big", func(w http.ResponseWriter, _ *http.Request) {
 		for range 200 {
-			w.Write(bytes.Repeat([]byte(" "), 1<<20))
+			fmt.Fprint(w, strings.Repeat(" ", 1<<20))
 		}
 	})
 	mux.HandleFunc("/away", func(w http.ResponseWriter, r *http.Request) {

@@ -230,7 +230,8 @@ func (s *source) inline(root *node) {
 	root.each(func(o *node) {
 		if frag, ok := strings.CutPrefix(o.get("$ref").text(), "#/"); ok {
 			parts := strings.Split(frag, "/")
-			if !(len(parts) == 3 && parts[0] == "components" || len(parts) == 2 && (parts[0] == "definitions" || parts[0] == "parameters" || parts[0] == "responses")) {
+			component := len(parts) == 3 && parts[0] == "components" || len(parts) == 2 && (parts[0] == "definitions" || parts[0] == "parameters" || parts[0] == "responses")
+			if !component {
 				odd = append(odd, o)
 			}
 		}
