@@ -35,17 +35,17 @@ func (p Param) Kind() event.Kind {
 // Matcher maps paths to templates. It is an immutable snapshot of what a Learner knew, safe for concurrent use.
 type Matcher struct {
 	nodes   []mnode
-	index   map[key]int32 // every child that was seen, of literals and of parameters
+	index   map[key]int32     // every child that was seen, of literals and of parameters
+	slots   map[int32][]mslot // of the few nodes that have any
 	unknown []uint64
 }
 
 type mnode struct {
 	tmpl  Template
 	name  string // text of the last literal
-	plain int    // parameters since
-	depth int
+	plain uint16 // parameters since
+	depth uint16
 	free  int32 // child for any other value, 0: none
-	slots []mslot
 }
 
 type mslot struct {
@@ -57,11 +57,12 @@ type mslot struct {
 // each.
 func (l *Learner) Matcher() *Matcher {
 	j := newJudge(l)
-	m := &Matcher{nodes: []mnode{{tmpl: Template{Text: "", Confidence: 1}}}, index: map[key]int32{}}
+	m := &Matcher{nodes: []mnode{{tmpl: Template{Text: "", Confidence: 1}}}, index: map[key]int32{}, slots: map[int32][]mslot{}}
 	j.first(&shipped.first)
 	j.out, j.second = m, true
 	j.start(&shipped.second)
 	m.nodes[0].tmpl.Text = "/"
+	m.nodes = append(make([]mnode, 0, len(m.nodes)), m.nodes...) // it stays as it is for long: without room to grow
 	return m
 }
 
@@ -105,7 +106,7 @@ func (m *Matcher) slot(at *place, s *slot) int32 {
 	}
 	n.tmpl.Confidence = min(n.tmpl.Confidence, 1-doubt/max(calls, 1))
 	if s.pieces == nil {
-		p := Param{Name: n.tmpl.param(up, kinds), Segment: up.depth, Part: -1, Kinds: kinds}
+		p := Param{Name: n.tmpl.param(up, kinds), Segment: int(up.depth), Part: -1, Kinds: kinds}
 		n.tmpl.Params = append(n.tmpl.Params, p)
 		n.tmpl.Text += "{" + p.Name + "}"
 		up.free = i
@@ -119,12 +120,12 @@ func (m *Matcher) slot(at *place, s *slot) int32 {
 			case q.literal:
 				n.tmpl.Text += escape(q.text)
 			case q.kinds != 1<<event.KindEmpty:
-				p := Param{Name: n.tmpl.param(up, q.kinds), Segment: up.depth, Part: k, Kinds: q.kinds}
+				p := Param{Name: n.tmpl.param(up, q.kinds), Segment: int(up.depth), Part: k, Kinds: q.kinds}
 				n.tmpl.Params = append(n.tmpl.Params, p)
 				n.tmpl.Text += "{" + p.Name + "}"
 			}
 		}
-		up.slots = append(up.slots, mslot{s.pieces, i})
+		m.slots[at.out] = append(m.slots[at.out], mslot{s.pieces, i})
 	}
 	m.nodes = append(m.nodes, n)
 	return i
@@ -140,15 +141,14 @@ func (m *Matcher) Match(segs []event.Segment) (t *Template, novel bool) {
 		s := &segs[i]
 		c, ok := m.index[key{uint32(at), trieToken(s)}]
 		if !ok {
-			n := &m.nodes[at]
-			for k := range n.slots {
-				if n.slots[k].pieces.matches(s) {
-					c, ok = n.slots[k].child, true
+			for _, x := range m.slots[at] {
+				if x.pieces.matches(s) {
+					c, ok = x.child, true
 					break
 				}
 			}
 			if !ok {
-				if c = n.free; c == 0 || s.Kind == event.KindEmpty {
+				if c = m.nodes[at].free; c == 0 || s.Kind == event.KindEmpty {
 					return nil, false
 				}
 				novel = novel || i == 0 && Learnable(s.Kind)
