@@ -224,7 +224,7 @@ func TestPutDoesNotAllocateOnceTheRingIsFull(t *testing.T) {
 	for range 3 {
 		require.NoError(t, c.Put(b))
 	}
-	require.Zero(t, testing.AllocsPerRun(100, func() { c.Put(b) }))
+	require.Zero(t, testing.AllocsPerRun(100, func() { _ = c.Put(b) }))
 }
 
 func BenchmarkPut(b *testing.B) {
@@ -236,7 +236,7 @@ func BenchmarkPut(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		c.Put(calls)
+		_ = c.Put(calls)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*1000), "ns/call")
 }

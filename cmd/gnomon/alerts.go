@@ -37,7 +37,9 @@ func findingTime(ms int64) string {
 var alertColumns = []out.Column[alert.Finding]{
 	{Name: "TIME", Value: func(f *alert.Finding) string { return findingTime(f.Time) }},
 	{Name: "SEVERITY", Value: func(f *alert.Finding) string { return f.Severity }, Style: severityStyle},
-	{Name: "KIND", Value: func(f *alert.Finding) string { return strings.Join(f.FindingInfo.Types[:min(1, len(f.FindingInfo.Types))], " ") }},
+	{Name: "KIND", Value: func(f *alert.Finding) string {
+		return strings.Join(f.FindingInfo.Types[:min(1, len(f.FindingInfo.Types))], " ")
+	}},
 	{Name: "SERVICE", Flex: true, Value: func(f *alert.Finding) string { return f.Unmapped.Gnomon.Service }},
 	{Name: "CALLER", Flex: true, Value: func(f *alert.Finding) string {
 		g := &f.Unmapped.Gnomon

@@ -113,9 +113,9 @@ With --fail-on the exit code is 3 when there is a row of such a kind; -o sarif a
 	f.Var(&only, "kind", "only rows of these kinds, or of any kind of a severity: high, medium, low")
 	f.Var(&failOn, "fail-on", "exit with 3 when there are rows of these kinds: any, high, medium, low, or kinds")
 	completion := append([]string{"any", "high", "medium", "low"}, kindNames()...)
-	c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(driftFormats, cobra.ShellCompDirectiveNoFileComp))
-	c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(completion, cobra.ShellCompDirectiveNoFileComp))
-	c.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions(completion, cobra.ShellCompDirectiveNoFileComp))
+	words(c, "output", driftFormats)
+	words(c, "kind", completion)
+	words(c, "fail-on", completion)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		inv, done, err := src.open(c.Context())
 		if err != nil {

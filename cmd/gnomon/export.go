@@ -75,7 +75,7 @@ made up. Something is called required when it was there in each of several accep
 	f.StringVar(&format, "format", "yaml", "yaml or json")
 	f.StringVar(&cfg.Version, "api-version", "", "`VERSION` of the API (default: observed)")
 	f.BoolVar(&cfg.Evidence, "evidence", false, "with how often and when each operation was called, as x-gnomon- fields")
-	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"yaml", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	words(c, "format", []string{"yaml", "json"})
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if format != "yaml" && format != "json" {
 			return usageError{fmt.Errorf("--format %q: want yaml or json", format)}

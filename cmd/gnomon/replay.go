@@ -65,8 +65,8 @@ standard error. A file that is broken is read up to the fault; its place is told
 	f.StringVar(&o.name, "names", "clear", "clear: words of paths and fields as they are; late: only words that any API has, others as tokens")
 	f.BoolVar(&o.revisions, "revisions", false, "write calls that last also when they open and while they go on, not only when they end")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "no progress and no summary")
-	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(recording.Formats(), cobra.ShellCompDirectiveNoFileComp))
-	c.RegisterFlagCompletionFunc("names", cobra.FixedCompletions([]string{"clear", "late"}, cobra.ShellCompDirectiveNoFileComp))
+	words(c, "format", recording.Formats())
+	words(c, "names", []string{"clear", "late"})
 	c.RunE = func(c *cobra.Command, files []string) error { return o.run(c, files) }
 	return c
 }

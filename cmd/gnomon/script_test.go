@@ -162,7 +162,7 @@ func serveMain() {
 		if err == nil {
 			token, _, terr := api.WriteToken(runtimeDir(), l.Addr().String())
 			if err = terr; err == nil {
-				go api.New(ctx, api.Config{Token: token, Address: l.Addr().String()}, c).Serve(l)
+				go func() { _ = api.New(ctx, api.Config{Token: token, Address: l.Addr().String()}, c).Serve(l) }()
 				err = os.WriteFile(os.Args[1], []byte(l.Addr().String()), 0o600)
 			}
 		}
@@ -174,7 +174,7 @@ func serveMain() {
 	for i := 0; ctx.Err() == nil; i++ {
 		x := seeded()[0]
 		x.ID = fmt.Sprint("new", i)
-		c.Put([]event.Call{x})
+		_ = c.Put([]event.Call{x})
 		time.Sleep(50 * time.Millisecond)
 	}
 }

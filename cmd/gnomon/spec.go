@@ -338,7 +338,7 @@ With --fail-on the exit code is 3 when there is a change of such a level.`,
 	o.add(c)
 	l.add(c.Flags())
 	c.Flags().StringSliceVar(&failOn, "fail-on", nil, "exit with 3 when there are changes of these `LEVELS`: "+strings.Join(levels, ", "))
-	c.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions(levels, cobra.ShellCompDirectiveNoFileComp))
+	words(c, "fail-on", levels)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		for _, f := range failOn {
 			if !slices.Contains(levels, f) {

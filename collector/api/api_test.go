@@ -272,7 +272,7 @@ func TestCallsAreStreamedAsTheyCome(t *testing.T) {
 	go func() {
 		for i := 5; i < 30; i++ {
 			time.Sleep(2 * time.Millisecond)
-			c.Put([]event.Call{call(i)})
+			_ = c.Put([]event.Call{call(i)})
 		}
 	}()
 	err := client(srv).Follow(ctx, inventory.Query{}, 3, func(x store.Sequenced) error {
