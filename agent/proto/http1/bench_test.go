@@ -83,3 +83,26 @@ func TestParsingAllocatesNothingInSteadyState(t *testing.T) {
 		t.Errorf("%d calls seen, want 202", e.n)
 	}
 }
+
+func TestFollowingChunksThroughGapsAllocatesNothing(t *testing.T) {
+	e := &count{}
+	p := New(Config{}).New(&proto.Conn{}, e, false)
+	chunk := "800\r\n" + strings.Repeat("x", 0x800) + "\r\n"
+	q, head, mid := []byte(smallRequest), []byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+chunk[:1000]), []byte(chunk[:1000])
+	allocs := testing.AllocsPerRun(100, func() {
+		p.Feed(proto.Request, q, 1)
+		p.Feed(proto.Response, head, 1)
+		for range 4 { // three chunks in a write
+			p.Gap(proto.Response, uint64(3*len(chunk)-1000), 0)
+			p.Feed(proto.Response, mid, 1)
+		}
+		p.Gap(proto.Response, uint64(3*len(chunk)+5-1000), 0)
+	})
+	p.Close(1)
+	if allocs != 0 {
+		t.Errorf("%v allocations per call", allocs)
+	}
+	if e.n != 101 || e.bytes != 101*15*0x800 {
+		t.Errorf("%d calls of %d bytes seen, want 101 of %d", e.n, e.bytes, 101*15*0x800)
+	}
+}
