@@ -115,6 +115,16 @@ func (p *Paths) Path(dst []event.Segment, raw []byte) ([]event.Segment, PathNote
 		p.buf = p.buf[:0]
 		matrix, ended := false, true
 		for ; i < len(raw); i++ {
+			from := i
+			for i < len(raw) && itself[raw[i]] {
+				i++
+			}
+			if !matrix {
+				p.buf = append(p.buf, raw[from:i]...)
+			}
+			if i == len(raw) {
+				break
+			}
 			c := raw[i]
 			if c == '/' {
 				ended = false
@@ -298,6 +308,17 @@ func unhex(a, b byte) (byte, bool) {
 	x, y := hexval[a], hexval[b]
 	return x<<4 | y, x|y < 16
 }
+
+// itself are the bytes that mean nothing but themselves in a path, and are taken as they come, many at once.
+var itself = func() (t [256]bool) {
+	for i := range t {
+		t[i] = i >= 0x20 && i != 0x7f
+	}
+	for _, c := range "/?#;%" {
+		t[c] = false
+	}
+	return t
+}()
 
 // hexval is a hexadecimal digit's value, 255 for any other byte.
 var hexval = func() (t [256]byte) {
