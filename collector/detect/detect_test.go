@@ -658,7 +658,7 @@ func TestAServiceCanBeMutedAndAskForMoreEvidence(t *testing.T) {
 func TestBeyondItsBudgetAServiceIsToldOfAsInformation(t *testing.T) {
 	w := newTown(8)
 	for a := range 30 {
-		for i := range 14 {
+		for i := range 18 {
 			w.call(begin+event.Time(int64(a*20+i)*second), event.Peer{Address: fmt.Sprintf("245.1.1.%d", a)}, shop, "GET", fmt.Sprint("/old", i), 404)
 		}
 	}

@@ -48,7 +48,7 @@ func (scan) observe(e *Engine, s *sight) {
 	}
 	st.Paths.add(path)
 	d := st.Paths.count()
-	enough := d >= 12 || d >= 5 && st.Visits >= 3
+	enough := d >= 14 || d >= 5 && st.Visits >= 3
 	switch {
 	case s.p.Workload:
 		enough = d >= 4 && !s.w.driven() || d >= 6

@@ -19,6 +19,7 @@ type sizeState struct {
 	Calls       window  // in 6 h
 	Rare        float64 // nats of single answers that are too large among so many
 	KRare       float64
+	RareAt      event.Time
 	Last        event.Time
 	First       event.Time
 	Most, Count float64
@@ -82,9 +83,10 @@ func (e *Engine) rare(s *sight, x, mean, sd float64, ep *endpoint) {
 	if nats <= 1 {
 		return
 	}
-	if st.KRare == 0 {
-		st.First = s.t
+	if st.KRare == 0 || int64(s.t-st.RareAt) > 6*hour {
+		st.First, st.Rare, st.KRare = s.t, 0, 0
 	}
+	st.RareAt = s.t
 	st.Rare += nats
 	st.KRare++
 	st.Most = max(st.Most, math.Expm1(x))

@@ -230,7 +230,7 @@ func theftScore(e *Engine, s *sight, c *credential, h *home) (float64, string) {
 		// a person with a past: how likely is it that after h.Others slots elsewhere so many of the next lie here?
 		// the rarer the network is among people of this kind, the less likely it is a new home of this one
 		x := betaBinomial(h.Slots, since, min(0.5, max(0.05, 10*s.group.share(h.Key))), h.Others)
-		if x > 12 && h.Alternated >= 2 && h.Slots >= 4 {
+		if h.Slots >= 4 && (x > 12 && h.Alternated >= 2 || x > 8.5 && h.Alternated >= 3 && s.group.share(h.Key) < 0.015) {
 			return x, fmt.Sprintf("in %.0f of the last %.0f ten-minute slots, alternating with the usual place", h.Slots, h.Slots+since)
 		}
 		return 0, ""

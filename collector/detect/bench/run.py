@@ -3,7 +3,7 @@
 
 usage: run.py --bench DIR [--gnomon FILE] [--work DIR] [--dev SEED ...] [--worlds SEED ...]
 DIR holds gen.py, score.py and dev.json. --dev are seeds of dev.json (default 1 2 3), --worlds seeds of world.py, which makes
-up other worlds (default 201 202 203, held out: the detectors were tuned on dev 11 and 12 and on worlds 101 to 103).
+up other worlds (default 201 202 203, held out: the detectors were tuned on dev 11 and 12 and on worlds 101 to 103; 201 to 303 were looked at for faults only).
 Recordings stay in --work (140 MB for each seed of dev, 60 for each world) and are made once. Prints the scorer's tables, then
 one line for each figure that is asked for. Exit code 3: a figure was missed.
 """
