@@ -19,10 +19,9 @@ import (
 // town is a small world: a shop's API with people, a back office, a partner and machines, six days of ordinary traffic. Each
 // test goes on from there.
 type town struct {
-	rnd  *rand.Rand
-	all  []event.Call
-	id   int
-	zero event.Time
+	rnd *rand.Rand
+	all []event.Call
+	id  int
 }
 
 const (

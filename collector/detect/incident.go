@@ -41,7 +41,6 @@ type incident struct {
 	Score             float64 // of the evidence that was last told
 	IDs               [8]string
 	At                uint8
-	Info              bool
 	Service, Endpoint uint64 // where it was last told of
 }
 

@@ -103,7 +103,6 @@ type service struct {
 	Outside  bool
 	First    event.Time
 	N        float64
-	NewEP    event.Time // when an endpoint was last seen for the first time
 	Win      [2]window  // calls in 2 and 10 minutes
 	Most     [2]float64 // most calls in them, slowly forgotten
 	Down     rateWindow
@@ -281,7 +280,6 @@ func (e *Engine) look(s *sight, c *event.Call) {
 		ep.Service, ep.Method, ep.Template, ep.Operation = svc.Name, strings.Clone(c.Method), strings.Clone(c.Template), strings.Clone(op)
 		ep.First = s.t
 		s.ep, s.freshEndpoint = ep, true
-		svc.NewEP = s.t
 		if s.sw != nil {
 			s.sw.NewEP = s.t
 		}

@@ -38,7 +38,7 @@ func (size) observe(e *Engine, s *sight) {
 	x := math.Log1p(float64(c.ResponseBytes) / s.n)
 	y := math.Log1p(float64(c.RequestBytes) / s.n)
 	suspect := e.suspected(s.p)
-	judge := e.warm(ep.First) && ep.Response.N >= 40 && !(s.w != nil && s.w.driven())
+	judge := e.warm(ep.First) && ep.Response.N >= 40 && (s.w == nil || !s.w.driven())
 	odd := false
 	if judge {
 		if int64(s.t-st.Last) > 6*hour {

@@ -147,8 +147,6 @@ func tailBucket(x float64) int {
 	return min(len(tail{})-1, int(math.Log2(x)*4)+1)
 }
 
-func (h *tail) add(x float64) { h[tailBucket(x)]++ }
-
 // over returns how many values were x or more (to the bucket), and how many there are.
 func (h *tail) over(x float64) (over, all float64) {
 	at := tailBucket(x)

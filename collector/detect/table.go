@@ -60,13 +60,6 @@ func (t *table[V]) put(k uint64) (v *V, fresh bool) {
 	return &s.val, true
 }
 
-func (t *table[V]) drop(k uint64) {
-	if s := t.at[k]; s != nil {
-		t.unlink(s)
-		delete(t.at, k)
-	}
-}
-
 func (t *table[V]) touch(s *slot[V]) {
 	if t.head != s {
 		t.unlink(s)

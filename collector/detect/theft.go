@@ -108,14 +108,14 @@ func (theft) observe(e *Engine, s *sight) {
 	var h *home
 	others, oldest := 0.0, 0
 	for i := range c.Homes {
-		switch o := &c.Homes[i]; {
-		case o.Key == key:
+		o := &c.Homes[i]
+		if o.Key == key {
 			h = o
-		default:
-			others += o.Slots
-			if o.Last < c.Homes[oldest].Last || c.Homes[oldest].Key == key {
-				oldest = i
-			}
+			continue
+		}
+		others += o.Slots
+		if o.Last < c.Homes[oldest].Last || c.Homes[oldest].Key == key {
+			oldest = i
 		}
 	}
 	slot := int64(s.t) / slotLength

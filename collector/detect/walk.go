@@ -26,8 +26,7 @@ type walkState struct {
 
 // idSource says which parameters name objects.
 type idSource struct {
-	Query bool // no path parameter was ever seen, so numbers and UUIDs of the query count
-	Path  bool
+	Path bool // those of the path; as long as none was seen, numbers and UUIDs of the query
 }
 
 func (walk) observe(e *Engine, s *sight) {
