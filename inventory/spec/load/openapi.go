@@ -82,6 +82,7 @@ func (s *source) model(ctx context.Context, p string, root *node) (t *openapi3.T
 			t, err = openapi2conv.ToV3WithLoader(&v2, loader, at)
 		}
 	} else {
+		// Through YAML inside; decoding as JSON took half the memory, but minutes instead of 19 s for 11,000 operations.
 		t, err = loader.LoadFromDataWithPath(data, at)
 	}
 	if err != nil {
