@@ -89,7 +89,7 @@ func New(cfg Config) *Redactor {
 		cfg:        cfg,
 		paths:      NewPaths(PathConfig{Key: path, Names: cfg.Names}),
 		mac:        hmac.New(sha256.New, cred[:]),
-		pathCache:  cache.New[pathInfo](cfg.Entries),
+		pathCache:  cache.New[pathInfo](4 * cfg.Entries), // paths hold ids: what else is remembered varies far less
 		queryCache: cache.New[queryInfo](cfg.Entries / 2),
 		sets:       cache.New[headerSet](cfg.Entries / 4),
 		values:     cache.New[value](cfg.Entries),

@@ -67,7 +67,7 @@ type Config struct {
 	Shards int
 	// RingBytes is the size of each ring, a power of two of at least a page. Default 8 MiB: 100 ms of a saturated nginx.
 	RingBytes int
-	// Poll is how long the reader sleeps when the ring is empty; it doubles up to 8 times that while nothing comes. The
+	// Poll is how long the reader sleeps when the ring is empty; it doubles up to 32 times that while nothing comes. The
 	// kernel wakes the reader when a ring is an eighth full. Default 5 ms.
 	Poll time.Duration
 

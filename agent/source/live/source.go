@@ -445,6 +445,9 @@ type shard struct {
 const (
 	tickEvery = 500 * time.Millisecond
 	batch     = 256
+	// idleShift is how often the sleep of an idle reader doubles: to 160 ms, from where 7 wake-ups a second cost a third of
+	// what the 25 at 40 ms did. The kernel wakes it before much is in the ring.
+	idleShift = 5
 )
 
 func (sh *shard) run(ctx context.Context) error {
@@ -467,7 +470,7 @@ func (sh *shard) run(ctx context.Context) error {
 		if err := sh.ring.wait(poll << idle); err != nil {
 			return err
 		}
-		if idle < 3 {
+		if idle < idleShift {
 			idle++
 		}
 	}
