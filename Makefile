@@ -37,6 +37,10 @@ fuzz: ## every fuzz target for FUZZTIME each (default 10m)
 bench-live: build ## what the sensor costs a saturated nginx, beside no sensor (root, nginx, wrk, a quiet machine)
 	$(GO) run ./deploy/bench/live -gnomon $(BIN)/gnomon $(ARGS)
 
+BENCH_ENDPOINTS ?= ../shared/bench/endpoints
+bench-endpoints: ## accuracy of learned templates at every density, beside typed segments alone (python3)
+	python3 inventory/endpoint/bench/accuracy.py $(BENCH_ENDPOINTS)
+
 BENCH_DETECT ?= ../shared/bench/detect
 bench-detect: build ## precision, recall and delay of the detectors on made-up worlds (python3; BENCH_DETECT: where gen.py and score.py are)
 	python3 collector/detect/bench/run.py --bench $(BENCH_DETECT) --gnomon $(BIN)/gnomon $(ARGS)

@@ -31,22 +31,22 @@ type hourProfile struct {
 }
 
 // learn counts the hour of t, unless it is odd: what an intruder does must not become habit.
-func (h *hourProfile) learn(t event.Time) bool {
+func (p *hourProfile) learn(t event.Time) bool {
 	at := int64(t) / hour
-	if at <= h.Last {
+	if at <= p.Last {
 		return false
 	}
-	if h.Total == 0 {
-		h.First = at
+	if p.Total == 0 {
+		p.First = at
 	} else {
-		h.Gap = max(h.Gap, at-h.Last)
+		p.Gap = max(p.Gap, at-p.Last)
 	}
-	h.Last = at
-	h.Total++
-	h.Count[at%24]++
-	if d := at / 24; d != h.Day {
-		h.Day = d
-		h.Days++
+	p.Last = at
+	p.Total++
+	p.Count[at%24]++
+	if d := at / 24; d != p.Day {
+		p.Day = d
+		p.Days++
 	}
 	return true
 }

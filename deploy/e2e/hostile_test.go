@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -98,7 +99,7 @@ func TestTheSensorKeepsUpWithHonestTrafficBesideHostileTraffic(t *testing.T) {
 		for i := range flood {
 			fmt.Fprintf(c, "GET /%x/%x HTTP/1.1\r\nHost: h%x.example\r\n\r\n", rnd.Uint64(), rnd.Uint32(), rnd.Uint64())
 			for range 4 {
-				if _, err := r.ReadSlice('\n'); err != nil && i < flood-1 && err != bufio.ErrBufferFull {
+				if _, err := r.ReadSlice('\n'); err != nil && i < flood-1 && !errors.Is(err, bufio.ErrBufferFull) {
 					break
 				}
 				if r.Buffered() == 2 {

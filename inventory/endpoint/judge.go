@@ -87,7 +87,7 @@ func (t tally) without(o tally) (mean float64, n float64) {
 	return (t.sum - o.sum) / n, n
 }
 
-type nameStat struct{ nodes, kids, typed, listed int }
+type nameStat struct{ kids, typed, listed int }
 
 // judge runs one or both passes over a Learner.
 type judge struct {

@@ -51,7 +51,7 @@ func (h *half) fieldLines(m *msg, b []byte, signs *proto.Signs) (used int, done 
 		if skip {
 			if k < 0 {
 				i = len(b)
-				run, base = i, len(m.buf)
+				run = i
 				break
 			}
 			i += k + 1

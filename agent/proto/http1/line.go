@@ -101,12 +101,12 @@ func proxyHeader(b []byte) (n int, wait bool) {
 
 // requestLine holds the parts of a request line as offsets into it.
 type requestLine struct {
-	method     int // end of the method
-	target     int
-	targetEnd  int
-	protocol   event.Protocol
-	signs      proto.Signs
-	h2, simple bool // simple: HTTP/0.9, no fields follow
+	method    int // end of the method
+	target    int
+	targetEnd int
+	protocol  event.Protocol
+	signs     proto.Signs
+	simple    bool // HTTP/0.9, no fields follow
 }
 
 // couldBeRequest says whether a request line may begin with b: a method and a space, as far as b goes.

@@ -46,7 +46,7 @@ func find(d proto.Dir, b []byte, zero *bool) (off int, what found) {
 // startIn looks for a start line that ends the line b[i:end]. maybe without yes: more bytes are needed to tell.
 func startIn(d proto.Dir, b []byte, i, end int) (off int, maybe, yes bool) {
 	line, _ := trimLine(b[max(i, end-window):end])
-	o := -1
+	var o int
 	if d == proto.Request {
 		o = requestIn(line, end-i <= window)
 	} else {

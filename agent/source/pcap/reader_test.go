@@ -288,7 +288,7 @@ func TestThePublicCapturesHaveThePacketsThatGopacketReads(t *testing.T) {
 		require.NoError(t, err)
 		got, err := readAll(bytes.NewReader(file))
 		require.NoError(t, err, name)
-		next := func() ([]byte, gopacket.CaptureInfo, error) { return nil, gopacket.CaptureInfo{}, io.EOF }
+		var next func() ([]byte, gopacket.CaptureInfo, error)
 		if r, err := pcapgo.NewReader(bytes.NewReader(file)); err == nil {
 			r.SetSnaplen(1 << 18)
 			next = r.ReadPacketData
