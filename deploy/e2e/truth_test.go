@@ -416,6 +416,13 @@ func TestEveryRequestThatAServerLoggedIsInTheInventory(t *testing.T) {
 						if !sv.bodies {
 							want, got = withoutRequestBytes(want), withoutRequestBytes(got)
 						}
+						if sv.name == "apache" {
+							// Under many connections it closes some that are kept alive just as a request arrives: sent and
+							// seen, not answered, not logged, and sent again by the client.
+							for _, v := range got {
+								delete(v.Statuses, "none")
+							}
+						}
 						if fmt.Sprint(want) == fmt.Sprint(got) {
 							break
 						}
