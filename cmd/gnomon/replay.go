@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -72,6 +74,10 @@ standard error. A file that is broken is read up to the fault; its place is told
 }
 
 func (o *replayOptions) run(c *cobra.Command, files []string) error {
+	// Reading is one pipeline of direct calls, and its memory is flat. A second processor has only idle threads of the garbage collector to
+	// run, which cost a tenth of the whole: 200,000 calls in 0.60 s of processor time so, in 0.68 s as Go sets itself up.
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(400)
 	format, err := recording.ParseFormat(o.format)
 	if err != nil {
 		return usageError{err}
